@@ -1,0 +1,114 @@
+"""Records as they are stored: canonical JSON, a format number, a digest.
+
+`Part` is a piece of a record, `Record` a whole value of the store. Both are immutable and refuse unknown fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
+
+from roj.api.faults import Fault, InvalidInput, UnreadableRecord
+
+FORMAT = 1
+"""The format that this roj writes. A record of a newer one is kept as it is, never guessed at."""
+
+MAX_VALUE = 350_000
+"""Bytes that one value may have: Consul refuses 512 KB, and transactions carry base64 (DESIGN.md section 4)."""
+
+
+def rfc3339(moment: datetime) -> str:
+    """`moment` as RFC 3339 in UTC, to the millisecond: `2026-11-22T08:00:00.123Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+"""A moment; stored as RFC 3339 in UTC, to the millisecond."""
+
+
+def faults_of(error: ValidationError) -> tuple[Fault, ...]:
+    """The faults that pydantic found, each with its place as a person would write it."""
+    return tuple(Fault(_place(fault["loc"]), _problem(fault)) for fault in error.errors(include_url=False))
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    place = ""
+    for step in location:
+        place += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return place.removeprefix(".")
+
+
+def _problem(fault: Any) -> str:
+    match fault["type"]:
+        case "extra_forbidden":
+            return "is not known here"
+        case "missing":
+            return "is missing"
+    message: str = fault["msg"]
+    return message.removeprefix("Value error, ")
+
+
+class Part(BaseModel):
+    """A piece of a record: immutable, strict, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, str_strip_whitespace=False)
+
+    @classmethod
+    def checked(cls, value: object) -> Self:
+        """`value` as this type.
+
+        Raises:
+            InvalidInput: with every fault.
+        """
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise InvalidInput(faults_of(error)) from None
+
+
+class Record(Part):
+    """A whole value of the store."""
+
+    what: ClassVar[str] = "record"
+    """The kind's name in messages."""
+
+    def encode(self) -> bytes:
+        """The stored form: canonical JSON (sorted keys, no blanks) with `format`; absent fields left out."""
+        fields = self.model_dump(mode="json", exclude_none=True)
+        return json.dumps(
+            {"format": FORMAT, **fields}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        ).encode()
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """The record that `encode` made.
+
+        Raises:
+            UnreadableRecord: it does not parse, or is of a newer format.
+        """
+        try:
+            fields = json.loads(value)
+        except ValueError as error:
+            raise UnreadableRecord(f"{cls.what} is not JSON: {error}") from None
+        if not isinstance(fields, dict):
+            raise UnreadableRecord(f"{cls.what} is not an object")
+        written = fields.pop("format", None)
+        if not isinstance(written, int):
+            raise UnreadableRecord(f"{cls.what} has no format number")
+        if written > FORMAT:
+            raise UnreadableRecord(f"{cls.what} is of format {written}; this roj knows {FORMAT}: upgrade roj")
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise UnreadableRecord(
+                f"{cls.what}: " + "; ".join(str(fault) for fault in faults_of(error))
+            ) from None
+
+
+def digest_of(value: bytes) -> str:
+    """SHA-256 of a stored record, in hexadecimal: the identity of an app."""
+    return hashlib.sha256(value).hexdigest()
