@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from random import Random as Random
+from random import Random as Random  # noqa: PLC0414  (exported: others name the type by it)
 from random import SystemRandom
 from types import TracebackType
 from typing import Protocol
