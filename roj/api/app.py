@@ -105,10 +105,23 @@ class Container(Part):
         return self
 
 
+def _check_count(containers: tuple[Container, ...]) -> tuple[Container, ...]:
+    # Not pydantic's min_length: with a faulty container in the list it would say that the list is too short, too.
+    if not 1 <= len(containers) <= MAX_CONTAINERS:
+        raise ValueError(f"{len(containers)} containers; an app has 1 to {MAX_CONTAINERS}")
+    return containers
+
+
+MAX_CONTAINERS = 13
+"""Containers of one app: as many as a /28 network has addresses for beside its gateway (DESIGN.md section 5)."""
+
+Containers = Annotated[tuple[Container, ...], AfterValidator(_check_count)]
+
+
 class AppSpec(Part):
     """What an app file says."""
 
-    containers: tuple[Container, ...] = Field(min_length=1, max_length=20)
+    containers: Containers
     """Started in this order."""
 
     @model_validator(mode="after")
@@ -137,7 +150,7 @@ class App(Record):
 
     name: Name
     version: Version
-    containers: tuple[Container, ...] = Field(min_length=1, max_length=20)
+    containers: Containers
     created: Time
     created_by: str = ""
     why: str = ""
