@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from roj.api.app import AppReference, AppSpec
+from roj.api.app import App, AppReference
 from roj.api.condition import Condition
 from roj.api.names import InstanceId, Name
 from roj.api.record import Part, Record, Time
@@ -105,8 +105,8 @@ class InstanceStatus(Record):
     conditions: tuple[Condition, ...] = ()
     believed: Instance | None = None
     """The record that the node obeys, where the store's is another or none: what `adopt` puts back."""
-    believed_app: AppSpec | None = None
-    """With `believed`: the app's definition, for a store that has lost it."""
+    believed_app: App | None = None
+    """With `believed`: the app's record, for a store that has lost it."""
 
 
 class PortClaim(Record):
