@@ -132,7 +132,7 @@ class Docker:
             self._daemon = None
 
     def boot(self) -> None:
-        """As if the machine lost its power and came back: all processes die, what is not on disk is gone, dockerd starts."""
+        """As if the machine lost power and came back: all processes die, what is not on disk is gone, dockerd starts."""
         self._die()
         self.start()
 

@@ -68,7 +68,7 @@ class Run:
         return place
 
     def note(self, kind: str, value: object) -> None:
-        """Write down something that has to be undone: `process` [pid, start], `namespace`, `device`, `subnet`, `place`."""
+        """Write down what has to be undone: `process` [pid, start], `namespace`, `device`, `subnet`, `place`."""
         with (self.directory / "record").open("a", encoding="utf-8") as record:
             record.write(json.dumps([kind, value]) + "\n")
 
