@@ -77,8 +77,12 @@ class Record(Part):
     """The kind's name in messages."""
 
     def encode(self) -> bytes:
-        """The stored form: canonical JSON (sorted keys, no blanks) with `format`; absent fields left out."""
-        fields = self.model_dump(mode="json", exclude_none=True)
+        """The stored form: canonical JSON (sorted keys, no blanks) with `format`.
+
+        Fields that have their default are left out, so that a newer roj with more fields gives an older app the same
+        digest; hence a default never changes.
+        """
+        fields = self.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
         return json.dumps(
             {"format": FORMAT, **fields}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
         ).encode()
