@@ -46,6 +46,10 @@ def instance(node: str, id: str) -> str:
     return f"{DESIRED}{node}/instances/{id}"
 
 
+def ports(node: str) -> str:
+    return f"{DESIRED}{node}/ports/"
+
+
 def port(node: str, protocol: str, number: int) -> str:
     return f"{DESIRED}{node}/ports/{protocol}-{number}"
 

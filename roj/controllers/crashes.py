@@ -68,6 +68,21 @@ class Crashes:
         self._lock = environment.lock()
         self._troubles: dict[Slot, Trouble] = {}
         self._hands: dict[str, float] = {}
+        self._restarts: dict[Slot, int] = {}
+
+    def restarted(self, slot: Slot, times: int = 1) -> None:
+        """It was started again after a crash, by roj or by Docker."""
+        with self._lock:
+            self._restarts[slot] = self._restarts.get(slot, 0) + times
+
+    def restarts(self, uid: str, revision: str) -> int:
+        """Starts after a crash of all containers of a revision, since this process began to count."""
+        with self._lock:
+            return sum(
+                count
+                for slot, count in self._restarts.items()
+                if (slot.uid, slot.revision) == (uid, revision)
+            )
 
     def touched(self, container: str) -> None:
         """A signal was sent to the container with this id: if it ends now, that is no crash."""
@@ -143,5 +158,5 @@ class Crashes:
     def forget(self, uid: str) -> None:
         """Forget a life of an instance."""
         with self._lock:
-            for slot in [slot for slot in self._troubles if slot.uid == uid]:
-                del self._troubles[slot]
+            self._troubles = {slot: value for slot, value in self._troubles.items() if slot.uid != uid}
+            self._restarts = {slot: value for slot, value in self._restarts.items() if slot.uid != uid}

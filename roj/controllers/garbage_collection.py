@@ -1,0 +1,248 @@
+"""Garbage collection: removes what nobody wants any more (roj/controllers/garbage.py says what that is).
+
+Before it removes anything it reads what is desired with `consistent`, after it looked at what is there; where that fails
+or cannot be believed, it removes nothing. Old events need no collector: their ring writes over itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from roj.api import keys
+from roj.api.app import App
+from roj.api.faults import UnreadableRecord
+from roj.api.instance import Instance
+from roj.controllers import garbage, labels
+from roj.controllers.garbage import Garbage, container_garbage, image_garbage, network_garbage
+from roj.controllers.image_puller import ImagePuller
+from roj.controllers.orders import Orders
+from roj.controllers.this_node import ThisNode
+from roj.environment import Environment
+from roj.runtime.interface import ContainerSummary, InUse, NotFound, Runtime
+from roj.store.interface import Listing, Store, StoreError
+from roj.store.pool import StorePool
+
+log = logging.getLogger(__name__)
+
+NODE = "node"
+"""The one key of this controller."""
+EVERY = 60.0
+"""Seconds between two looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When garbage is collected without being asked for."""
+
+    high: float = garbage.HIGH
+    """Share of the disk in use above which unused images go."""
+    low: float = garbage.LOW
+    """Share of the disk in use down to which they go."""
+    reap_unclaimed: float | None = None
+    """Seconds after which unclaimed containers go; None: never."""
+    shared_images: bool = False
+    """Collect images though another agent's containers are on the daemon."""
+
+
+class CollectionRefused(Exception):
+    """Nothing is collected now; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Desired:
+    ids: tuple[str, ...]
+    images: tuple[str, ...]
+    images_known: str
+    """Why it is not known which images are needed; empty: it is known."""
+
+
+class GarbageCollection:
+    """The garbage collection controller's handler."""
+
+    name = "garbage-collection"
+
+    def __init__(
+        self,
+        environment: Environment,
+        node: ThisNode,
+        orders: Orders,
+        *,
+        runtime: Runtime,
+        puller: ImagePuller | None,
+        clients: StorePool,
+        limits: Limits,
+        believe: Callable[[Listing], str | None],
+        tell: Callable[[str, str, str, bool], None],
+    ) -> None:
+        """
+        Args:
+            puller: owns the images; None: it does not run, and no image is collected.
+            believe: why a listing of `desired/<node>/` cannot be true, or None.
+            tell: an event: reason, message, instance, whether it is a warning.
+        """
+        self._environment = environment
+        self._node = node
+        self._orders = orders
+        self._runtime = runtime
+        self._puller = puller
+        self._clients = clients
+        self._limits = limits
+        self._believe = believe
+        self._tell = tell
+        self._last_used: dict[str, datetime] = {}
+        self._unclaimed_since: dict[str, float] = {}
+        self._began = environment.now()
+
+    def reconcile(self, _: str) -> float | None:
+        """Collect what is due by itself: what was left of undeploys, and images when the disk is full."""
+        if not self._node.cluster() or not self._node.may_act():
+            return EVERY
+        try:
+            found = self.plan()
+        except CollectionRefused as why:
+            log.info("nothing is collected: %s", why)
+            return EVERY
+        usage = self._runtime.disk_usage()
+        due = [item for item in found if item.what != "image"]
+        if usage is not None and garbage.over_threshold(usage, self._limits.high):
+            images = (item for item in found if item.what == "image")
+            due.extend(garbage.enough(images, usage, self._limits.low))
+        self.collect(due)
+        return EVERY
+
+    def plan(self) -> tuple[Garbage, ...]:
+        """All that could be removed now: the answer to `roj node gc --dry-run`.
+
+        Raises:
+            CollectionRefused: what is desired is not known for certain.
+            RuntimeFailure: Docker failed.
+        """
+        containers = self._runtime.containers()
+        mine = [c for c in containers if self._owned(c) is not None]
+        networks = self._runtime.networks(labels.of_node(self._node.cluster(), self._node.name))
+        images = self._runtime.images()
+        now = self._environment.now()
+        for container in containers:
+            self._last_used[container.image_id] = now
+        desired = self._desired()
+        known = (*desired.ids, *(order.id for order in self._orders.all()))
+        self._note_unclaimed([c.id for c in mine if c.labels[labels.INSTANCE] not in known])
+        clock = self._environment.monotonic()
+        finished = [uid for c in mine if self._orders.is_finished(uid := c.labels[labels.UID])]
+        found = [
+            *container_garbage(
+                mine,
+                known,
+                finished,
+                {id: clock - since for id, since in self._unclaimed_since.items()},
+                self._limits.reap_unclaimed,
+            ),
+            *network_garbage(networks, containers, known),
+        ]
+        if self._puller is not None and not desired.images_known and not self._shared(containers):
+            last_used = {image.id: self._last_used.get(image.id, self._began) for image in images}
+            pulled = self._puller.pulled()
+            found.extend(
+                image_garbage(images, pulled, containers, needed=desired.images, last_used=last_used, now=now)
+            )
+        return tuple(found)
+
+    def collect(self, due: list[Garbage]) -> tuple[Garbage, ...]:
+        """Remove `due`, a plan made just now; what was removed. What is in use after all stays."""
+        removed = []
+        for item in due:
+            try:
+                if self._remove(item):
+                    removed.append(item)
+                    log.info("removed %s %s: %s", item.what, item.name, item.why)
+            except InUse as reason:
+                log.info("kept %s %s: %s", item.what, item.name, reason)
+        if removed:
+            names = ", ".join(f"{item.what} {item.name}" for item in removed)
+            self._tell("Collected", names[:500], "", False)
+        return tuple(removed)
+
+    # --- inside ---
+
+    def _remove(self, item: Garbage) -> bool:
+        match item.what:
+            case "container":
+                with suppress(NotFound):
+                    self._runtime.set_restart_policy(item.id, "no")
+                    self._runtime.stop(item.id, self._node.stop_grace)
+                self._runtime.remove(item.id)
+                return True
+            case "network":
+                self._runtime.remove_network(item.id)
+                return True
+            case "image":
+                assert self._puller is not None
+                return self._puller.remove(item.id, lambda: not self._needed_now(item.id))
+
+    def _needed_now(self, reference: str) -> bool:
+        """A last look at what this node obeys: an order may have come since the plan."""
+        return any(
+            container.image == reference
+            for order in self._orders.all()
+            if order.app is not None
+            for container in order.app.containers
+        ) or any(order.app is None for order in self._orders.all())
+
+    def _desired(self) -> _Desired:
+        with self._clients.client() as store:
+            try:
+                listing = store.list(keys.desired(self._node.name), consistent=True)
+                if (doubt := self._believe(listing)) is not None:
+                    raise CollectionRefused(doubt)
+                return self._read(store, listing)
+            except StoreError as error:
+                raise CollectionRefused(f"the store does not answer: {error}") from error
+
+    def _read(self, store: Store, listing: Listing) -> _Desired:
+        prefix = keys.instances(self._node.name)
+        ids, unknown = [], ""
+        references = {str(ref): ref for order in self._orders.all() for ref in order.references()}
+        for entry in listing.entries:
+            if not entry.key.startswith(prefix):
+                continue
+            ids.append(entry.key.removeprefix(prefix))
+            try:
+                instance = Instance.decode(entry.value)
+            except UnreadableRecord as problem:
+                unknown = f"the record of {ids[-1]} does not parse: {problem}"
+                continue
+            references.update({str(revision.app): revision.app for revision in instance.revisions})
+        images: list[str] = []
+        for reference in references.values():
+            app = self._orders.app(reference)
+            if app is None:
+                entry_of_app = store.get(keys.app(reference.name, reference.version), consistent=True)
+                try:
+                    app = App.decode(entry_of_app.value) if entry_of_app is not None else None
+                except UnreadableRecord:
+                    app = None
+            if app is None:
+                unknown = unknown or f"app {reference} is not known"
+            else:
+                images.extend(container.image for container in app.containers)
+        return _Desired(tuple(ids), tuple(images), unknown)
+
+    def _owned(self, container: ContainerSummary) -> labels.Owned | None:
+        return labels.owned(container.labels, self._node.cluster(), self._node.name)
+
+    def _shared(self, containers: Iterable[ContainerSummary]) -> bool:
+        """Whether another agent's containers are on the daemon: its images may look unused from here."""
+        if self._limits.shared_images:
+            return False
+        others = (
+            labels.parse(container.labels) for container in containers if self._owned(container) is None
+        )
+        return any(other is not None for other in others)
+
+    def _note_unclaimed(self, ids: list[str]) -> None:
+        now = self._environment.monotonic()
+        self._unclaimed_since = {id: self._unclaimed_since.get(id, now) for id in ids}

@@ -1,0 +1,227 @@
+"""Image puller: owns the images of the node. It pulls what instances need, and removes what the collector names.
+
+Its keys are image references, so that the work queue's promise (a key is never worked on twice at once) makes pulls
+single-flight; its workers bound how many run at once. What it pulled is noted in the state directory: only that is ever
+removed (DESIGN.md section 5, "Removal").
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from pydantic import Field
+
+from roj.api.faults import UnreadableRecord
+from roj.api.record import Part, Record, Time
+from roj.controllers.orders import Orders
+from roj.controllers.state import StateDirectory
+from roj.controllers.this_node import ThisNode
+from roj.environment import Environment
+from roj.framework.backoff import Backoff
+from roj.framework.errors import TemporaryError
+from roj.runtime.interface import Image, ImageDenied, ImageNotFound, NotFound, RegistryUnavailable, Runtime
+
+log = logging.getLogger(__name__)
+
+WORKERS = 3
+"""Pulls at once."""
+_BACKOFF = Backoff(first=2.0, longest=60.0)
+
+
+class PulledImage(Part):
+    """An image that this node pulled and that was not on the machine before."""
+
+    id: str
+    when: Time
+
+
+class PulledImages(Record):
+    """What the state directory holds of images: `images`."""
+
+    what: ClassVar[str] = "pulled images"
+
+    images: dict[str, PulledImage] = Field(default_factory=dict)
+    """By the reference that was pulled."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    message: str
+    failures: int = 0
+    next_try: datetime | None = None
+
+
+class ImagePuller:
+    """The image puller's handler. Safe to use from several threads."""
+
+    name = "image-puller"
+
+    def __init__(
+        self,
+        environment: Environment,
+        node: ThisNode,
+        orders: Orders,
+        runtime: Runtime,
+        state: StateDirectory,
+        *,
+        enqueue: Callable[[str, str], None],
+        wake: Callable[[str, str], None],
+        tell: Callable[[str, str, str, bool], None],
+    ) -> None:
+        """
+        Args:
+            enqueue: puts a reference in this controller's queue, with the reason.
+            wake: tells the deploy controller that an instance may go on, with the reason.
+            tell: an event: reason, message, instance, whether it is a warning.
+        """
+        self._environment = environment
+        self._node = node
+        self._orders = orders
+        self._runtime = runtime
+        self._state = state
+        self._enqueue = enqueue
+        self._wake = wake
+        self._tell = tell
+        self._lock = environment.lock()
+        self._known: dict[str, _Known] = {}
+        self._busy: dict[str, None] = {}
+        self._noting = environment.lock()
+        self._pulled = self._read()
+
+    def ask(self, reference: str) -> tuple[str, datetime | None]:
+        """Have an image pulled, unless that is under way or waits for its next try; what is known of it."""
+        with self._lock:
+            known = self._known.get(reference)
+            if known is None:
+                self._known[reference] = _Known(f"pulling {reference}")
+        if known is None:
+            self._enqueue(reference, "an instance needs it")
+            return f"pulling {reference}", None
+        return known.message, known.next_try
+
+    def reconcile(self, reference: str) -> float | None:
+        """Pull one image, if an instance still needs it."""
+        needing = self._needing(reference)
+        if not needing or not self._node.may_act():
+            self._forget(reference)
+            return None
+        if not self._claim(reference):
+            return 1.0
+        try:
+            before = {image.id: None for image in self._runtime.images()}
+            image = self._runtime.image(reference)
+            if image is None:
+                image = self._runtime.pull(reference, lambda words: self._progress(reference, words))
+                self._note(reference, image, ours=image.id not in before)
+                for id in needing:
+                    self._tell("Pulled", reference, id, False)
+        except (ImageNotFound, ImageDenied, RegistryUnavailable) as problem:
+            raise self._failed(reference, problem, needing) from problem
+        finally:
+            self._release(reference)
+        self._forget(reference)
+        for id in self._needing(reference):
+            self._wake(id, f"{reference} is there")
+        return None
+
+    # --- for the collector ---
+
+    def pulled(self) -> dict[str, PulledImage]:
+        """The images that are ours, by reference."""
+        with self._lock:
+            return dict(self._pulled.images)
+
+    def remove(self, reference: str, still_unused: Callable[[], bool]) -> bool:
+        """Remove an image that this node pulled, without force, unless it is being pulled or `still_unused` denies.
+
+        Raises:
+            InUse: a container has it.
+            RuntimeFailure: Docker failed.
+        """
+        if not self._claim(reference):
+            return False
+        try:
+            if reference not in self.pulled() or not still_unused():
+                return False
+            self._runtime.remove_image(reference)
+            self._note(reference, None, ours=False)
+            return True
+        except NotFound:
+            self._note(reference, None, ours=False)
+            return False
+        finally:
+            self._release(reference)
+
+    # --- inside ---
+
+    def _needing(self, reference: str) -> list[str]:
+        return [
+            order.id
+            for order in self._orders.all()
+            if order.app is not None
+            and order.instance.goal == "start"
+            and any(container.image == reference for container in order.app.containers)
+        ]
+
+    def _failed(self, reference: str, problem: Exception, needing: list[str]) -> TemporaryError:
+        with self._lock:
+            known = self._known.get(reference)
+            failures = known.failures + 1 if known is not None else 1
+            delay = max(1.0, _BACKOFF.delay(failures, self._environment.random))
+            next_try = self._environment.now() + timedelta(seconds=delay)
+            message = f"{reference}: {problem}"
+            self._known[reference] = _Known(message, failures, next_try)
+        for id in needing:
+            self._tell("PullFailed", message, id, True)
+            self._wake(id, "its image could not be pulled")
+        return TemporaryError(message, delay)
+
+    def _progress(self, reference: str, words: str) -> None:
+        with self._lock:
+            known = self._known.get(reference)
+            self._known[reference] = _Known(f"{reference}: {words}", known.failures if known else 0)
+        for id in self._needing(reference):
+            self._wake(id, words)
+
+    def _forget(self, reference: str) -> None:
+        with self._lock:
+            self._known.pop(reference, None)
+
+    def _claim(self, reference: str) -> bool:
+        """One pull or removal of a reference at a time."""
+        with self._lock:
+            if reference in self._busy:
+                return False
+            self._busy[reference] = None
+            return True
+
+    def _release(self, reference: str) -> None:
+        with self._lock:
+            self._busy.pop(reference, None)
+
+    def _note(self, reference: str, image: Image | None, *, ours: bool) -> None:
+        with self._noting:
+            images = dict(self.pulled())
+            if image is not None and ours:
+                images[reference] = PulledImage(id=image.id, when=self._environment.now())
+            elif image is None or (reference in images and images[reference].id != image.id):
+                images.pop(reference, None)
+            pulled = PulledImages(images=images)
+            if pulled != self._pulled:
+                self._state.write("images", pulled.encode())
+                with self._lock:
+                    self._pulled = pulled
+
+    def _read(self) -> PulledImages:
+        file = self._state.read("images")
+        try:
+            # A previous copy may name an image that was removed and pulled by somebody else since: not ours, then.
+            return (
+                PulledImages.decode(file.value) if file is not None and not file.previous else PulledImages()
+            )
+        except UnreadableRecord:
+            return PulledImages()

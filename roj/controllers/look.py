@@ -1,0 +1,164 @@
+"""Looking at what is there for one instance: its containers, how long they have run, and how they ended."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+
+from roj.controllers import labels
+from roj.controllers.crashes import Crashes, Slot, Trouble
+from roj.controllers.labels import Owned
+from roj.controllers.order import Order
+from roj.controllers.plan import Actual, Refusal
+from roj.controllers.this_node import ThisNode
+from roj.environment import Environment
+from roj.runtime.interface import ContainerDetails, Network, NotFound, Runtime
+
+
+class Uptimes:
+    """How long containers have run, safe from jumps of the wall clock after the first sight of a run."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._lock = environment.lock()
+        self._sights: dict[str, tuple[datetime | None, float, float]] = {}
+
+    def of(self, found: ContainerDetails) -> float:
+        """Seconds that a running container has run."""
+        now = self._environment.monotonic()
+        with self._lock:
+            known = self._sights.get(found.id)
+            if known is None or known[0] != found.started_at:
+                age = 0.0
+                if found.started_at is not None:
+                    age = max(0.0, (self._environment.now() - found.started_at).total_seconds())
+                known = (found.started_at, age, now)
+                self._sights[found.id] = known
+        return known[1] + now - known[2]
+
+    def forget(self, id: str) -> None:
+        """The container is gone."""
+        with self._lock:
+            self._sights.pop(id, None)
+
+
+class Looker:
+    """Reads the runtime for one instance at a time. Safe to use from several threads for different instances."""
+
+    def __init__(self, environment: Environment, node: ThisNode, runtime: Runtime, crashes: Crashes) -> None:
+        self._node = node
+        self._runtime = runtime
+        self._crashes = crashes
+        self._uptimes = Uptimes(environment)
+        self._docker_restarts: dict[str, int] = {}
+        self.refusals: dict[Slot, Refusal] = {}
+        """Why the engine would not start a container the last time; the deploy controller notes it."""
+
+    def containers(self, id: str) -> tuple[ContainerDetails, ...]:
+        """All containers of this node that carry the instance's label. Raises RuntimeFailure."""
+        found = []
+        for summary in self._runtime.containers(
+            labels.of_instance(self._node.cluster(), self._node.name, id)
+        ):
+            with suppress(NotFound):  # it went between list and inspect
+                found.append(self._runtime.container(summary.id))
+        return tuple(found)
+
+    def at(self, order: Order) -> tuple[Actual, tuple[str, ...]]:
+        """What is there for an order, and the crashes that are news, in words. Raises RuntimeFailure."""
+        found = self.containers(order.id)
+        networks: tuple[Network, ...] = ()
+        if order.app is None or len(order.app.containers) > 1:
+            networks = self._runtime.networks(
+                labels.of_instance(self._node.cluster(), self._node.name, order.id)
+            )
+        uptime, news = {}, []
+        for container in found:
+            if container.state == "running":
+                uptime[container.id] = self._uptimes.of(container)
+            owned = labels.parse(container.labels)
+            if owned is not None and owned.belongs_to(order.instance) and order.instance.goal == "start":
+                planned = (
+                    container.id not in self._docker_restarts
+                    and container.restart_policy == "no"
+                    and order.obeyed.launched == order.instance.revision.id
+                )
+                if (
+                    not planned
+                ):  # what roj stopped has lost its policy, and this process has not started it since
+                    news.extend(self._account(owned, container, uptime.get(container.id, 0.0)))
+        names = (
+            [c.name for c in order.app.containers]
+            if order.app
+            else [c.labels.get(labels.CONTAINER, "") for c in found]
+        )
+        slots = {name: Slot(order.instance.uid, order.instance.revision.id, name) for name in names}
+        troubles = {name: self._crashes.trouble(slot) for name, slot in slots.items()}
+        actual = Actual(
+            containers=found,
+            networks=networks,
+            missing_images=self._missing(order, found),
+            uptime=uptime,
+            troubles={name: trouble for name, trouble in troubles.items() if trouble is not None},
+            waits={name: self._crashes.wait(slot) for name, slot in slots.items()},
+            refusals={name: self.refusals[slot] for name, slot in slots.items() if slot in self.refusals},
+        )
+        return actual, tuple(news)
+
+    def stopping(self, id: str) -> None:
+        """The container is about to be stopped as planned: its end is no crash."""
+        self._docker_restarts.pop(id, None)
+
+    def started(self, id: str) -> None:
+        """The container was started: its next end counts."""
+        self._docker_restarts[id] = 0
+
+    def forget(self, uid: str) -> None:
+        """Forget a life of an instance."""
+        self._crashes.forget(uid)
+        for slot in [slot for slot in list(self.refusals) if slot.uid == uid]:
+            self.refusals.pop(slot, None)
+
+    def _missing(self, order: Order, found: tuple[ContainerDetails, ...]) -> dict[str, str]:
+        if order.app is None or order.instance.goal != "start":
+            return {}
+        present = {
+            container.labels.get(labels.CONTAINER)
+            for container in found
+            if (owned := labels.parse(container.labels)) is not None and owned.belongs_to(order.instance)
+        }
+        references = dict.fromkeys(c.image for c in order.app.containers if c.name not in present)
+        return {reference: "" for reference in references if self._runtime.image(reference) is None}
+
+    def _account(self, owned: Owned, found: ContainerDetails, uptime: float) -> list[str]:
+        """Count crashes: ours, and those that Docker's own restart mended."""
+        slot = Slot(owned.uid, owned.revision, owned.container)
+        news = []
+        before = self._docker_restarts.get(found.id)
+        self._docker_restarts[found.id] = found.restart_count
+        again = found.restart_count - before if before is not None and found.restart_count >= before else 0
+        if again > 0:
+            self._crashes.restarted(slot, again)
+            news.append(f"{owned.container} ended by itself; Docker started it again")
+        if found.state == "running":
+            self._crashes.lasts(slot, uptime)
+            if uptime > 0:
+                self.refusals.pop(slot, None)
+        elif found.state in ("exited", "dead") and found.started_at is not None:
+            trouble, new = self._crashes.ended(slot, found.id, str(found.started_at), _lasted(found))
+            if new and not trouble.by_hand:
+                news.append(_words(owned.container, found, trouble))
+        return news
+
+
+def _lasted(found: ContainerDetails) -> float:
+    if found.started_at is None or found.finished_at is None:
+        return 0.0
+    return max(0.0, (found.finished_at - found.started_at).total_seconds())
+
+
+def _words(name: str, found: ContainerDetails, trouble: Trouble) -> str:
+    why = "was killed for want of memory" if found.oom_killed else f"exited with code {found.exit_code}"
+    return f"{name} {why} after {_lasted(found):.0f} s" + (
+        f", {trouble.failures} times in a row" if trouble.failures > 1 else ""
+    )

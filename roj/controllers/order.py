@@ -1,0 +1,138 @@
+"""An order: what a node obeys for one instance; and the one pure function that decides whether to obey another.
+
+DESIGN.md section 3, "Obeyed once". ModifyIndex and generation cannot decide it: after a restore into a fresh server the
+same key had the same ModifyIndex and generation for another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from roj.api.app import App, AppReference
+from roj.api.instance import Instance, Revision
+from roj.api.record import Record, Time
+from roj.controllers.labels import Owned
+
+
+class Obeyed(Record):
+    """What the state directory holds of one instance: `orders/<id>`."""
+
+    what: ClassVar[str] = "order"
+
+    instance: Instance
+    launched: str = ""
+    """The revision that was launched last: what a hold keeps and repairs."""
+    ports: dict[str, int] = Field(default_factory=dict)
+    """The node's port by `CONTAINER:80/tcp`, of the ports that this node chose."""
+
+
+class Finished(Record):
+    """The undeploys that this node finished: `finished`."""
+
+    what: ClassVar[str] = "finished undeploys"
+
+    uids: dict[str, Time] = Field(default_factory=dict)
+
+
+Verdict = Literal["same", "obey", "hold"]
+
+
+def judge(
+    obeyed: Instance | None,
+    finished: Container[str],
+    seen: Instance,
+    *,
+    held: Instance | None = None,
+    containers: Iterable[Owned] = (),
+) -> Verdict:
+    """What the record `seen` in the store is to a node that obeyed `obeyed`.
+
+    Args:
+        obeyed: the last record that was obeyed; None: none, or the state directory was lost.
+        finished: uids whose undeploy this node finished.
+        seen: the record in the store.
+        held: the older record that the node holds at, if it does: a write on top of it is an operator's new one.
+        containers: what the labels of the instance's containers say; they stand in where `obeyed` is None.
+
+    Returns: `same`: the same order; `obey`: a newer or another one; `hold`: the store went back to an older one.
+    """
+    if held is not None and held.change in seen.lineage[1:]:
+        return "obey"
+    if seen.uid in finished and seen.goal != "undeploy" and (obeyed is None or obeyed.uid != seen.uid):
+        return "hold"
+    if obeyed is None:
+        known = {seen.revision.id, *seen.lineage, *(revision.id for revision in seen.revisions)}
+        newer = [found for found in containers if found.uid == seen.uid and found.revision not in known]
+        return "hold" if newer else "obey"
+    if seen.change == obeyed.change:
+        return "same"
+    if obeyed.change in seen.lineage:
+        return "obey"
+    return "hold" if seen.change in obeyed.lineage else "obey"
+
+
+Mode = Literal["obey", "keep", "preserve"]
+"""How far an order goes.
+
+`obey`: what it says. `keep` (the store holds an older order, or none): what was launched goes on and is repaired, what
+does not run is not started. `preserve` (the state file was damaged and this is its previous copy): only containers that
+exist are repaired.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order as the controllers work on it."""
+
+    obeyed: Obeyed
+    app: App | None = None
+    """None: not read from the store yet."""
+    mode: Mode = "obey"
+    absent: bool = False
+    """The store has no record of the instance: it is unclaimed."""
+    held: Instance | None = None
+    """The store's older record, where the store went back."""
+    resurrected: bool = False
+    """The node finished its undeploy and the store has it again: nothing of it was obeyed."""
+    unreadable: str = ""
+    """Why the store's record does not parse; the last good one is obeyed."""
+
+    @property
+    def instance(self) -> Instance:
+        return self.obeyed.instance
+
+    @property
+    def id(self) -> str:
+        return self.instance.id
+
+    @property
+    def serves(self) -> bool:
+        """Whether containers of its revision are to be kept running."""
+        if self.instance.goal != "start":
+            return False
+        return self.mode == "obey" or self.obeyed.launched == self.instance.revision.id
+
+    def references(self) -> tuple[AppReference, ...]:
+        """The apps that its revisions run: what may be rolled back to."""
+        return tuple(revision.app for revision in self.instance.revisions)
+
+
+def from_labels(found: Owned, when: Time) -> Instance:
+    """The record that containers without any other trace say they belong to: for `roj adopt`."""
+    name, _, version = found.app.partition(":")
+    app = AppReference(name=name, version=version, digest=found.app_digest)
+    return Instance(
+        id=found.instance,
+        node=found.node,
+        uid=found.uid,
+        app=app,
+        goal="start",
+        generation=1,
+        lineage=(found.revision,),
+        revisions=(Revision(id=found.revision, app=app, generation=1, when=when),),
+        when=when,
+    )
