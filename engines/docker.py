@@ -8,6 +8,7 @@ containerd is a child of its own: a dockerd that manages its own did not start a
 import ipaddress
 import os
 import shutil
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -284,6 +285,8 @@ class ForeignDocker(Docker):
 
 def _answers(url: str) -> bool:
     with suppress(docker.errors.DockerException, requests.RequestException, OSError):
+        with socket.socket(socket.AF_UNIX) as trial:  # the library leaves a socket open that cannot connect
+            trial.connect(url.removeprefix("unix://"))
         client = docker.APIClient(base_url=url, version="auto", timeout=10)
         try:
             return "ServerVersion" in client.info()
