@@ -35,6 +35,10 @@ class AgentOptions:
     """Take the node's lease from another machine that holds it."""
     reap_unclaimed: float | None = None
     """Seconds after which containers without an instance are removed; None: never."""
+    image_gc_high: float = 0.85
+    """Share of the disk in use above which unused images are removed."""
+    image_gc_low: float = 0.80
+    """Share of the disk in use down to which they are removed."""
     collect_shared_images: bool = False
     """Collect images though another agent's containers are on the daemon."""
     labels: tuple[tuple[str, str], ...] = ()

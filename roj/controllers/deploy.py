@@ -110,6 +110,11 @@ class Deploy:
         )
         return 0.0 if step.actions else step.after
 
+    def phase(self, id: str) -> str | None:
+        """The phase that was reported last; None: none yet."""
+        status = self._last.get(id)
+        return status.phase if status is not None else None
+
     # --- parts of a look ---
 
     def _with_app(self, order: Order) -> tuple[Order, str]:

@@ -24,6 +24,8 @@ class Obeyed(Record):
     what: ClassVar[str] = "order"
 
     instance: Instance
+    past: tuple[str, ...] = ()
+    """Change ids that were obeyed before, newest first, of earlier lives too: none is obeyed a second time."""
     launched: str = ""
     """The revision that was launched last: what a hold keeps and repairs."""
     ports: dict[str, int] = Field(default_factory=dict)
@@ -38,6 +40,9 @@ class Finished(Record):
     uids: dict[str, Time] = Field(default_factory=dict)
 
 
+PAST = 100
+"""Change ids of obeyed orders that are remembered of an instance, beside the lineage."""
+
 Verdict = Literal["same", "obey", "hold"]
 
 
@@ -46,6 +51,7 @@ def judge(
     finished: Container[str],
     seen: Instance,
     *,
+    past: Container[str] = (),
     held: Instance | None = None,
     containers: Iterable[Owned] = (),
 ) -> Verdict:
@@ -55,12 +61,16 @@ def judge(
         obeyed: the last record that was obeyed; None: none, or the state directory was lost.
         finished: uids whose undeploy this node finished.
         seen: the record in the store.
+        past: change ids that were obeyed before `obeyed`.
         held: the older record that the node holds at, if it does: a write on top of it is an operator's new one.
         containers: what the labels of the instance's containers say; they stand in where `obeyed` is None.
 
     Returns: `same`: the same order; `obey`: a newer or another one; `hold`: the store went back to an older one.
     """
-    if held is not None and held.change in seen.lineage[1:]:
+    if obeyed is not None and seen.change == obeyed.change:
+        return "same"
+    overtaken = seen.change in past or (obeyed is not None and seen.change in obeyed.lineage)
+    if held is not None and held.change in seen.lineage[1:] and not overtaken:
         return "obey"
     if seen.uid in finished and seen.goal != "undeploy" and (obeyed is None or obeyed.uid != seen.uid):
         return "hold"
@@ -68,11 +78,7 @@ def judge(
         known = {seen.revision.id, *seen.lineage, *(revision.id for revision in seen.revisions)}
         newer = [found for found in containers if found.uid == seen.uid and found.revision not in known]
         return "hold" if newer else "obey"
-    if seen.change == obeyed.change:
-        return "same"
-    if obeyed.change in seen.lineage:
-        return "obey"
-    return "hold" if seen.change in obeyed.lineage else "obey"
+    return "hold" if overtaken else "obey"
 
 
 Mode = Literal["obey", "keep", "preserve"]

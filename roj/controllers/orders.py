@@ -17,7 +17,7 @@ from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance
 from roj.api.record import digest_of
 from roj.controllers.labels import Owned
-from roj.controllers.order import Finished, Mode, Obeyed, Order, from_labels, judge
+from roj.controllers.order import PAST, Finished, Mode, Obeyed, Order, from_labels, judge
 from roj.controllers.state import StateDirectory
 from roj.environment import Environment
 from roj.framework.watcher import View
@@ -275,6 +275,7 @@ class Orders:
             obeyed,
             finished,
             seen,
+            past=order.obeyed.past if order is not None else (),
             held=order.held if order is not None else None,
             containers=self._labels_of(seen.id) if obeyed is None else (),
         )
@@ -311,12 +312,18 @@ class Orders:
         with self._writing:
             with self._lock:
                 before = self._orders.get(seen.id)
-            launched, ports = "", {}
+            launched = ""
+            ports: dict[str, int] = {}
+            past: tuple[str, ...] = ()
+            if before is not None and not before.resurrected:
+                past = before.obeyed.past
+                if before.instance.change != seen.change:
+                    past = (before.instance.change, *past)[:PAST]
             if before is not None and before.instance.uid == seen.uid and not before.resurrected:
                 launched = before.obeyed.launched
                 if before.instance.revision.id == seen.revision.id:
                     ports = before.obeyed.ports
-            obeyed = Obeyed(instance=seen, launched=launched, ports=ports)
+            obeyed = Obeyed(instance=seen, past=past, launched=launched, ports=ports)
             self._state.write(f"orders/{seen.id}", obeyed.encode())
             with self._lock:
                 self._orders[seen.id] = Order(obeyed)

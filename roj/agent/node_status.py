@@ -1,0 +1,87 @@
+"""What the agent reports of its node: `observed/<node>/node`, written only when something in it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from roj import __version__
+from roj.api import keys
+from roj.api.condition import Condition, with_condition
+from roj.api.faults import UnreadableRecord
+from roj.api.node import NodeStatus
+from roj.environment import Environment
+from roj.framework.reporter import Reporter
+
+
+class NodeStatusReport:
+    """Keeps the node's status up to date. Safe to use from several threads."""
+
+    def __init__(
+        self, environment: Environment, node: str, reporter: Reporter, *, address: Callable[[], str]
+    ) -> None:
+        """
+        Args:
+            address: the machine's address as the store knows it; may raise StoreError.
+        """
+        self._environment = environment
+        self._key = keys.node_status(node)
+        self._node = node
+        self._reporter = reporter
+        self._address = address
+        self._lock = environment.lock()
+        self._status: NodeStatus | None = None
+        self._docker_version = ""
+
+    def joined(self) -> None:
+        """The node took its lease; says where it is. Raises StoreError."""
+        address = self._address()
+        before = self._stored()
+        with self._lock:
+            versions = {
+                "agent": __version__,
+                **({"docker": self._docker_version} if self._docker_version else {}),
+            }
+            if before is not None and "docker" not in versions and "docker" in before.versions:
+                versions["docker"] = before.versions["docker"]
+            self._status = NodeStatus(
+                name=self._node,
+                address=address,
+                versions=versions,
+                since=before.since if before is not None else self._environment.now(),
+                conditions=before.conditions if before is not None else (),
+            )
+            status = self._status
+        self._reporter.status(self._key, status)
+
+    def docker(self, problem: str | None, version: str = "") -> None:
+        """Docker answers, or why it does not."""
+        condition = Condition(
+            type="DockerReachable",
+            status="True" if problem is None else "False",
+            reason="Answers" if problem is None else "DoesNotAnswer",
+            message=problem or "",
+            since=self._environment.now(),
+        )
+        with self._lock:
+            self._docker_version = version or self._docker_version
+            if self._status is None:
+                return
+            conditions = with_condition(self._status.conditions, condition)
+            versions = dict(self._status.versions)
+            if self._docker_version:
+                versions["docker"] = self._docker_version
+            status = self._status.model_copy(update={"conditions": conditions, "versions": versions})
+            if status == self._status:
+                return
+            self._status = status
+        self._reporter.status(self._key, status)
+
+    def _stored(self) -> NodeStatus | None:
+        with self._lock:
+            if self._status is not None:
+                return self._status
+        stored = self._reporter.stored(self._key)
+        try:
+            return NodeStatus.decode(stored) if stored is not None else None
+        except UnreadableRecord:
+            return None
