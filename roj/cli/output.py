@@ -156,6 +156,13 @@ def age(since: datetime | None, now: datetime) -> str:
     return f"{seconds // 86400}d"
 
 
+def time_of(moment: datetime | None) -> str | None:
+    """`moment` as JSON has it: RFC 3339 in UTC."""
+    from roj.api.record import rfc3339
+
+    return rfc3339(moment) if moment is not None else None
+
+
 def pairs(values: Mapping[str, object]) -> str:
     """`a=1,b=2`, in the order of names."""
     return ",".join(f"{name}={values[name]}" for name in sorted(values))

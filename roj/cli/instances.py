@@ -1,0 +1,127 @@
+"""`roj instances`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from roj.cli.context import opened_store, settings_of, store_option
+from roj.cli.output import Column, Table, age, output_option, show_list, time_of
+from roj.client.rows import InstanceRow
+from roj.client.view import View
+
+STYLES = {
+    "launched": "green",
+    "completed": "green",
+    "failed": "red",
+    "held": "yellow",
+    "unknown": "yellow",
+    "unclaimed": "yellow",
+    "stopped": "dim",
+}
+"""Colours of phases; the others are on their way and have none."""
+
+
+@click.command()
+@click.argument("node", required=False)
+@output_option
+@store_option
+@click.pass_context
+def instances(context: click.Context, node: str | None, output: str) -> None:
+    """List instances, all or those of NODE: what is wanted beside what the node says.
+
+    \b
+    Phases on the way:  pending pulling creating starting healthchecking stopping
+    Phases that last:   launched stopped completed failed
+    held       the store went back to an older order; the node goes on (`roj adopt`)
+    unknown    the node is away, or its Docker does not answer: what it said last may not be so
+    unclaimed  containers of roj's that the store knows no instance of (`roj adopt`, `roj undeploy`)
+
+    GENERATION counts the changes; `1/2` is: two were ordered, the node has acted on the first.
+
+    \b
+    JSON: a list of {id, node, app, goal, phase, generation, observed_generation, ports: {"80/tcp": 8080}, restarts,
+    since, message, containers: [{name, id, image, state, ports}], uid, observed_app, next_try, conditions, changed:
+    {who, when, why}}
+    """
+    with opened_store(context) as store:
+        rows = View(store).instances(node)
+    where = f"on {node}" if node else "yet"
+    nothing = f"There are no instances {where}. `roj deploy NAME:VERSION NODE` launches an app; `roj apps` lists them."
+    show_list(instance_table(settings_of(context).the_environment().now()), rows, output, nothing)
+
+
+def instance_table(now: datetime) -> Table[InstanceRow]:
+    """How instances are printed."""
+    return Table(
+        columns=(
+            Column("ID", lambda row: row.id),
+            Column("NODE", lambda row: row.node),
+            Column("APP", lambda row: row.app),
+            Column("GOAL", lambda row: row.goal),
+            Column("PHASE", lambda row: row.phase, style=lambda row: STYLES.get(row.phase, "")),
+            Column("GENERATION", generation),
+            Column("PORTS", lambda row: ports(row.ports)),
+            Column("RESTARTS", lambda row: str(row.restarts)),
+            Column("SINCE", lambda row: age(row.since, now)),
+            Column("UID", lambda row: row.uid, wide=True),
+            Column("OBSERVED", lambda row: row.observed_app, wide=True),
+            Column("CONTAINERS", containers, wide=True),
+            Column("NEXT-TRY", lambda row: ahead(row.next_try, now), wide=True),
+            Column("MESSAGE", lambda row: row.message, folds=True),
+        ),
+        fields=instance_fields,
+        name=lambda row: row.id,
+    )
+
+
+def generation(row: InstanceRow) -> str:
+    """`2`; while the node has not acted on it `1/2`."""
+    if row.observed_generation in (row.generation, 0):
+        return str(row.generation)
+    return f"{row.observed_generation}/{row.generation}"
+
+
+def ports(of: dict[str, int] | Any) -> str:
+    """`8080->80/tcp`, by the node's port: where it is reached, then what is there."""
+    return ",".join(
+        f"{host}->{inside}" for inside, host in sorted(of.items(), key=lambda item: (item[1], item[0]))
+    )
+
+
+def containers(row: InstanceRow) -> str:
+    """`web:running`, in the order of the app, with the first digits of Docker's id."""
+    return ",".join(f"{c.name}:{c.state}" + (f"({c.id[:12]})" if c.id else "") for c in row.containers)
+
+
+def ahead(moment: datetime | None, now: datetime) -> str:
+    """`12s`: until `moment`; `0s` once it has come."""
+    return age(now, moment) if moment is not None else ""
+
+
+def instance_fields(row: InstanceRow) -> dict[str, Any]:
+    """An instance as JSON has it."""
+    return {
+        "id": row.id,
+        "node": row.node,
+        "app": row.app,
+        "goal": row.goal or None,
+        "phase": row.phase,
+        "generation": row.generation,
+        "observed_generation": row.observed_generation,
+        "ports": dict(row.ports),
+        "restarts": row.restarts,
+        "since": time_of(row.since),
+        "message": row.message,
+        "containers": [
+            {"name": c.name, "id": c.id, "image": c.image, "state": c.state, "ports": c.ports}
+            for c in row.containers
+        ],
+        "uid": row.uid,
+        "observed_app": row.observed_app or None,
+        "next_try": time_of(row.next_try),
+        "conditions": [condition.model_dump(mode="json") for condition in row.conditions],
+        "changed": {"who": row.who, "when": time_of(row.when), "why": row.why},
+    }

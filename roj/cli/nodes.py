@@ -1,0 +1,80 @@
+"""`roj nodes`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from roj.api.node import Mark
+from roj.cli.context import opened_store, settings_of, store_option
+from roj.cli.output import Column, Table, age, output_option, pairs, show_list, time_of
+from roj.client.rows import NodeRow
+from roj.client.view import View
+
+NO_NODES = """There are no nodes yet. Run `roj agent` on a machine that has Docker: it becomes one.
+(No Consul at hand? `roj dev` runs all of roj in one terminal.)"""
+
+
+@click.command()
+@output_option
+@store_option
+@click.pass_context
+def nodes(context: click.Context, output: str) -> None:
+    """List nodes: whether their agents are there, and what they say.
+
+    A node is ready while its agent's session holds its lease in the store, and away otherwise; its containers may well
+    run on. SINCE is its last report of that.
+
+    \b
+    JSON: a list of {name, ready, since, labels, instances, address, versions: {agent, docker}, host, cordoned, frozen,
+    forgotten, conditions: [{type, status, reason, message, since}], message}
+    """
+    with opened_store(context) as store:
+        rows = View(store).nodes()
+    show_list(node_table(settings_of(context).the_environment().now()), rows, output, NO_NODES)
+
+
+def node_table(now: datetime) -> Table[NodeRow]:
+    """How nodes are printed."""
+    return Table(
+        columns=(
+            Column("NAME", lambda row: row.name),
+            Column("STATUS", lambda row: row.status, style=lambda row: "green" if row.ready else "red"),
+            Column("SINCE", lambda row: age(row.since, now)),
+            Column("INSTANCES", lambda row: str(row.instances)),
+            Column("AGENT", lambda row: row.versions.get("agent", "")),
+            Column("DOCKER", lambda row: row.versions.get("docker", "")),
+            Column("ADDRESS", lambda row: row.address),
+            Column("HOST", lambda row: row.host, wide=True),
+            Column("CONDITIONS", lambda row: pairs({c.type: c.status for c in row.conditions}), wide=True),
+            Column("LABELS", lambda row: pairs(row.labels), folds=True),
+            Column("MESSAGE", lambda row: row.message, folds=True, style=lambda row: "yellow"),
+        ),
+        fields=node_fields,
+        name=lambda row: row.name,
+    )
+
+
+def node_fields(row: NodeRow) -> dict[str, Any]:
+    """A node as JSON has it."""
+    return {
+        "name": row.name,
+        "ready": row.ready,
+        "since": time_of(row.since),
+        "labels": dict(row.labels),
+        "instances": row.instances,
+        "address": row.address,
+        "versions": dict(row.versions),
+        "host": row.host,
+        "cordoned": _mark(row.cordoned),
+        "frozen": _mark(row.frozen),
+        "forgotten": _mark(row.forgotten),
+        "conditions": [condition.model_dump(mode="json") for condition in row.conditions],
+        "message": row.message,
+    }
+
+
+def _mark(mark: Mark | None) -> dict[str, Any] | None:
+    return mark.model_dump(mode="json") if mark is not None else None
