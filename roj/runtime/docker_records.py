@@ -23,6 +23,9 @@ Json = Mapping[str, Any]
 NO_TIME = "0001-01-01T00:00:00"
 """What Docker writes for a moment that has not come."""
 
+PUBLISHING = ("running", "paused")
+"""States with ports. Docker shows stale ones of a container that it found running, and stopped, when it was started."""
+
 
 def container_body(spec: ContainerSpec) -> dict[str, Any]:
     """The body of `POST /containers/create`. What it leaves out is Docker's default."""
@@ -65,7 +68,7 @@ def container_summary(entry: Json) -> ContainerSummary:
         image_id=entry.get("ImageID", ""),
         state=cast("State", entry["State"]),
         labels=dict(entry.get("Labels") or {}),
-        ports=_ordered(ports),
+        ports=_ordered(ports) if entry["State"] in PUBLISHING else (),
         networks=_networks(entry),
     )
 
@@ -81,7 +84,7 @@ def container_details(entry: Json) -> ContainerDetails:
         image_id=entry.get("Image", ""),
         state=cast("State", state["Status"]),
         labels=dict(config.get("Labels") or {}),
-        ports=_bindings(settings.get("Ports")),
+        ports=_bindings(settings.get("Ports")) if state["Status"] in PUBLISHING else (),
         networks=_networks(entry),
         exit_code=state.get("ExitCode", 0),
         error=state.get("Error", ""),
