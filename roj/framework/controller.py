@@ -133,7 +133,7 @@ class Controller:
             self._dropped.pop(key, None)
             reasons = self._reasons.pop(key, [])
             history = self._history.get(key, NONE)
-        with about(controller=self.name, key=key, reconcile=self._environment.new_id()[:8]):
+        with about(controller=self.name, key=key, reconcile=self._environment.new_id()[-8:]):
             _log.debug("woken: %s", ", ".join(reasons) or "its time has come")
             self._metrics.active_workers.labels(self.name).inc()
             began = self._environment.monotonic()

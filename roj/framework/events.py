@@ -10,11 +10,13 @@ Pure: it is told the time, and does not write; `roj.framework.reporter` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from roj.api import keys
 from roj.api.event import Event
+from roj.api.faults import UnreadableRecord
 from roj.framework.limits import TokenBucket
 
 ALIKE = 10
@@ -24,6 +26,8 @@ BURST = 25
 REFILL = 1 / 300.0
 """Events a second."""
 _MANY = 1000  # objects and kinds of events that are remembered; more than a node has
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -75,9 +79,17 @@ class EventLog:
     _kinds: dict[tuple[str, str, str, str], _Kind] = field(default_factory=dict)
     _objects: dict[str, TokenBucket] = field(default_factory=dict)
 
-    def load(self, ring: Iterable[Event]) -> None:
-        """The ring was read: continue after its last event."""
-        self._next = max([self._next or 0, *(event.sequence + 1 for event in ring)])
+    def load(self, ring: Mapping[str, bytes]) -> None:
+        """The ring was read (values by key): continue after its last event, and write nothing that is there."""
+        last = -1
+        for key, value in ring.items():
+            try:
+                last = max(last, Event.decode(value).sequence)
+            except UnreadableRecord as error:
+                _log.warning("%s: %s", key, error)
+        self._next = max(self._next or 0, last + 1)
+        started = [self._write(line) for line in self._pending.values() if line.sequence is not None]
+        self.written(write for write in started if ring.get(write.key) == write.value)
 
     @property
     def loaded(self) -> bool:

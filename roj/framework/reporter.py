@@ -19,7 +19,6 @@ from collections.abc import Iterable, Sequence
 
 from roj.api import keys
 from roj.api.event import Event
-from roj.api.faults import UnreadableRecord
 from roj.api.record import Record
 from roj.environment import Environment
 from roj.framework.backoff import Backoff
@@ -226,6 +225,21 @@ class Reporter:
             self._reread_at = self._environment.monotonic()
             self._changed.notify()
 
+    def load(self) -> None:
+        """Read now what the store holds, so that `stored` knows it before anything is reported. Raises StoreError."""
+        with self._using:
+            self._read()
+
+    def stored(self, key: str) -> bytes | None:
+        """What the store holds of a key under `observed/<node>/`, as far as was read and written; None: nothing."""
+        with self._changed:
+            return self._statuses.stored(key)
+
+    def stored_keys(self) -> tuple[str, ...]:
+        """All keys under `observed/<node>/` that the store holds, as far as was read and written."""
+        with self._changed:
+            return self._statuses.stored_keys()
+
     def settled(self) -> bool:
         """Whether all that was reported is in the store, transient statuses included."""
         with self._changed:
@@ -299,16 +313,10 @@ class Reporter:
         """Learn what the store holds."""
         stored = self._client.list(keys.observed(self.node), consistent=True)
         ring = self._client.list(keys.events(self.node), consistent=True)
-        events = []
-        for entry in ring.entries:
-            try:
-                events.append(Event.decode(entry.value))
-            except UnreadableRecord as error:
-                _log.warning("%s: %s", entry.key, error)
         with self._changed:
             now = self._environment.monotonic()
             self._statuses.read({entry.key: entry.value for entry in stored.entries}, now)
-            self._events.load(events)
+            self._events.load({entry.key: entry.value for entry in ring.entries})
             self._reread_at = now + REREAD * self._environment.random.uniform(0.9, 1.0)
 
     def _write(self, now: float, *, all: bool) -> None:

@@ -65,6 +65,14 @@ class Statuses:
         for key in [key for key in self._removals if key not in self._stored]:
             del self._removals[key]
 
+    def stored(self, key: str) -> bytes | None:
+        """What is in the store of a key."""
+        return self._stored.get(key)
+
+    def stored_keys(self) -> tuple[str, ...]:
+        """What keys the store has."""
+        return tuple(sorted(self._stored))
+
     def due(self) -> float | None:
         """When the next write is due; None: nothing is to be written. In the past for removals."""
         if self._removals:
