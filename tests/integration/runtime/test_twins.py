@@ -126,7 +126,7 @@ def test_simulated_and_real_do_the_same(whole_world: DockerWorld) -> None:
     run_state_machine_as_test(
         Twins,
         settings=settings(
-            max_examples=8,
+            max_examples=25,
             stateful_step_count=15,
             deadline=None,
             phases=[Phase.generate],  # shrinking would take minutes of a real engine
