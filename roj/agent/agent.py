@@ -2,7 +2,7 @@
 
     membership   cluster id, sentinel, lease           watcher      desired/<node>/ -> orders
     orders       what is obeyed, written down first    controllers  deploy, images, anti-entropy, garbage
-    reporter     statuses and events                   endpoint     /metrics, /healthz, /readyz, /gc (roj/agent/process.py)
+    reporter     statuses and events                   endpoint     metrics, health, garbage (roj/agent/process.py)
 
 All that it needs of the world is passed in: a simulation runs it as it is.
 """

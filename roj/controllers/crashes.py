@@ -123,6 +123,13 @@ class Crashes:
             self._troubles[slot] = new
             return new, True
 
+    def began(self, slot: Slot) -> None:
+        """A new run begins: its end counts, even if the clock says that it began when the last one did."""
+        with self._lock:
+            known = self._troubles.get(slot)
+            if known is not None:
+                self._troubles[slot] = replace(known, run="")
+
     def failed(self, slot: Slot) -> Trouble:
         """Count a start that the engine refused."""
         with self._lock:

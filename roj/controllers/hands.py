@@ -25,6 +25,7 @@ from roj.controllers.plan import (
     Refusal,
     Remove,
     RemoveNetwork,
+    Replace,
     SetPolicy,
     Start,
     Stop,
@@ -119,7 +120,7 @@ class Hands:
                         self._runtime.set_restart_policy(id, policy)
                 case Stop(id, policy):
                     self._stop(id, policy)
-                case Remove(id):
+                case Remove(id) | Replace(id):
                     self._expect(id, "destroy")
                     self._runtime.remove(id)
                 case RemoveNetwork(id):
@@ -175,6 +176,7 @@ class Hands:
         self._looker.started(id)
         self._expect(id, "start")
         trouble = self._crashes.trouble(slot)
+        self._crashes.began(slot)
         try:
             self._runtime.start(id)
         except PortTaken as taken:

@@ -76,6 +76,13 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
+class Replace:
+    """Remove a container that its revision needs and that cannot be used any more; the next look makes it anew."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveNetwork:
     """Remove a network."""
 
@@ -87,7 +94,9 @@ class Finish:
     """Tell the store that the undeploy is done."""
 
 
-Action = EnsureNetwork | Create | Start | Unpause | SetPolicy | Stop | Remove | RemoveNetwork | Finish
+Action = (
+    EnsureNetwork | Create | Start | Unpause | SetPolicy | Stop | Remove | Replace | RemoveNetwork | Finish
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +215,8 @@ def _serve(order: Order, actual: Actual) -> Plan:
     look = _Look()
     for name in wanted:
         if name in mine:
-            _keep_up(name, mine[name], actual, look)
+            replaceable = order.app is not None and order.mode != "preserve"
+            _keep_up(name, mine[name], actual, look, replaceable=replaceable)
     missing = [c for c in order.app.containers if c.name not in mine] if order.app else []
     if order.app is None and order.mode == "obey":
         return Plan(
@@ -244,7 +254,7 @@ def _make(order: Order, missing: list[Container], actual: Actual, look: _Look) -
     look.actions.extend(Create(c) for c in ready)
 
 
-def _keep_up(name: str, found: ContainerDetails, actual: Actual, look: _Look) -> None:
+def _keep_up(name: str, found: ContainerDetails, actual: Actual, look: _Look, *, replaceable: bool) -> None:
     """Bring one existing container to run."""
     match found.state:
         case "running":
@@ -252,7 +262,7 @@ def _keep_up(name: str, found: ContainerDetails, actual: Actual, look: _Look) ->
             if uptime >= SETTLE:
                 look.healthy.append(found)
             else:
-                look.again.append(SETTLE - uptime)
+                look.again.append(max(0.01, SETTLE - uptime))  # a clock of floats may fall short by a hair
             if (trouble := actual.troubles.get(name)) is not None and uptime < SETTLE:
                 look.problems.append(_ended(name, found, trouble))
         case "paused":
@@ -263,16 +273,30 @@ def _keep_up(name: str, found: ContainerDetails, actual: Actual, look: _Look) ->
         case "removing":
             look.again.append(GLANCE)
         case "dead":
-            look.actions.append(Remove(found.id))
+            look.actions.append(Replace(found.id))
         case _:
             wait = actual.waits.get(name, 0.0)
-            if wait <= 0.0:
+            if wait <= 0.0 and replaceable and _unusable(name, found, actual):
+                look.actions.append(Replace(found.id))
+            elif wait <= 0.0:
                 look.actions.append(Start(name, found.id))
             else:
                 look.retries.append(wait)
                 trouble = actual.troubles.get(name)
                 refused = name in actual.refusals or trouble is None
                 look.problems.append(_refused(name, actual) if refused else _ended(name, found, trouble))
+
+
+def _unusable(name: str, found: ContainerDetails, actual: Actual) -> bool:
+    """It ran once and the engine refuses to start it again: such as one that a power cut took while it was paused."""
+    refusal, trouble = actual.refusals.get(name), actual.troubles.get(name)
+    return (
+        found.started_at is not None
+        and refusal is not None
+        and refusal.reason == "StartRefused"
+        and trouble is not None
+        and trouble.failures >= MANY
+    )
 
 
 def _refused(name: str, actual: Actual) -> str:

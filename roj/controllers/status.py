@@ -157,7 +157,11 @@ def _conditions(
     ports = [refusal.message for refusal in actual.refusals.values() if refusal.reason == "PortTaken"]
     if ports:
         found.append(("PortsAvailable", "False", "PortTaken", "; ".join(ports)))
-    loops = [name for name, trouble in actual.troubles.items() if trouble.failures >= MANY]
+    loops = [
+        name
+        for name, trouble in actual.troubles.items()
+        if trouble.failures >= MANY and name not in actual.refusals
+    ]
     if loops:
         found.append(("CrashLoop", "True", "ExitsAgainAndAgain", f"{', '.join(loops)} does not stay up"))
     old = [c for c in before if c.type in [kind for kind, *_ in found]]

@@ -1,0 +1,209 @@
+"""What one node does for its instances: launched, repaired, stopped, held, undeployed."""
+
+from __future__ import annotations
+
+import pytest
+
+from roj.api import keys
+from tests.unit.controllers.node import Node
+
+WEB: list[dict[str, object]] = [{"name": "web", "image": "web:1", "ports": [{"container": 80, "host": 8080}]}]
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+def launched(node: Node, containers: list[dict[str, object]] | None = None) -> str:
+    """A launched instance; its container's id, or the first one's."""
+    node.launch("web-a", node.create("web", "v1", containers or WEB))
+    node.run(10)
+    assert node.phase("web-a") == "launched", node.status("web-a")
+    return node.containers("web-a")[0].id
+
+
+def test_a_deployed_instance_is_pulled_created_started_and_serves(node: Node) -> None:
+    launched(node)
+    found = node.only("web-a")
+    assert found.state == "running"
+    assert found.restart_policy == "unless-stopped"
+    status = node.status("web-a")
+    assert status is not None
+    assert status.ports == {"80/tcp": 8080}
+    assert status.observed_generation == 1
+
+
+@pytest.mark.parametrize("deed", ["crash", "kill", "pause", "remove", "boot", "daemon"])
+def test_what_befalls_a_container_is_repaired(node: Node, deed: str) -> None:
+    id = launched(node)
+    match deed:
+        case "crash":
+            node.machine.crash(id)
+        case "kill":
+            node.docker.kill(id)
+        case "pause":
+            node.docker.pause(id)
+        case "remove":
+            node.docker.remove_by_force(id)
+        case "boot":
+            node.machine.boot()
+        case "daemon":
+            node.machine.kill_daemon()
+            node.machine.start_daemon()
+    node.run(60)
+    found = node.only("web-a")
+    assert found.state == "running"
+    assert (found.id == id) == (deed != "remove")
+    assert node.phase("web-a") == "launched"
+
+
+def test_a_stopped_instance_stays_stopped_over_a_boot_and_starts_again(node: Node) -> None:
+    id = launched(node)
+    node.goal("web-a", "stop")
+    node.run(20)
+    assert node.phase("web-a") == "stopped"
+    node.machine.boot()
+    node.run(60)
+    assert node.only("web-a").state == "exited"
+    node.goal("web-a", "start")
+    node.run(10)
+    found = node.only("web-a")
+    assert (found.id, found.state) == (id, "running")
+    status = node.status("web-a")
+    assert status is not None
+    assert (status.phase, status.restarts) == ("launched", 0)
+
+
+def test_an_undeployed_instance_leaves_nothing(node: Node) -> None:
+    launched(node, [*WEB, {"name": "side", "image": "side:1"}])
+    assert len(node.docker.networks({"roj.instance": "web-a"})) == 1
+    node.goal("web-a", "undeploy")
+    node.run(30)
+    assert node.containers("web-a") == []
+    assert node.docker.networks({"roj.instance": "web-a"}) == ()
+    assert keys.instance("n1", "web-a") not in node.world.entries
+    assert keys.instance_status("n1", "web-a") not in node.world.entries
+    assert node.disk.names("orders/") == ()
+    assert node.disk.names("apps/") == ()
+
+
+def test_an_agent_that_starts_again_goes_on_with_the_same_containers(node: Node) -> None:
+    id = launched(node)
+    node.start()
+    node.run(60)
+    assert node.only("web-a").id == id
+    assert node.phase("web-a") == "launched"
+
+
+def test_without_the_store_an_agent_repairs_what_it_was_last_told(node: Node) -> None:
+    id = launched(node)
+    node.world.away = True
+    node.docker.remove_by_force(id)
+    node.start()
+    node.run(60)
+    assert node.only("web-a").state == "running"
+
+
+def test_a_record_that_vanished_stops_nothing_and_its_containers_are_repaired(node: Node) -> None:
+    id = launched(node)
+    node.world.drop(keys.instance("n1", "web-a"))
+    node.listen()
+    node.run(10)
+    assert node.phase("web-a") == "unclaimed"
+    node.docker.kill(id)
+    node.run(60)
+    assert node.only("web-a").state == "running"
+    node.start()
+    node.run(10)
+    assert node.phase("web-a") == "unclaimed"
+
+
+def test_a_store_that_went_back_is_not_obeyed_until_an_operator_writes(node: Node) -> None:
+    launched(node)
+    before = node.record("web-a")
+    node.goal("web-a", "stop")
+    node.run(20)
+    node.write(before)
+    node.run(60)
+    assert node.phase("web-a") == "held"
+    assert node.only("web-a").state == "exited"
+    node.goal("web-a", "start")
+    node.run(20)
+    assert node.phase("web-a") == "launched"
+
+
+def test_an_undeploy_does_not_come_back_with_an_older_store(node: Node) -> None:
+    launched(node)
+    before = node.record("web-a")
+    node.goal("web-a", "undeploy")
+    node.run(20)
+    node.write(before)
+    node.run(60)
+    assert node.phase("web-a") == "held"
+    assert node.containers("web-a") == []
+
+
+def test_a_container_that_exits_at_once_is_never_launched_and_backs_off(node: Node) -> None:
+    node.launch("web-a", node.create("web", "v1", [{"name": "web", "image": "web:1", "command": ["false"]}]))
+    phases = []
+    for _ in range(60):
+        node.run(1)
+        phases.append(node.phase("web-a"))
+    status = node.status("web-a")
+    assert status is not None
+    assert "launched" not in phases
+    assert status.next_try is not None
+    assert "exited with code 1" in status.message
+    assert [c.type for c in status.conditions] == ["CrashLoop"]
+    assert 3 <= status.restarts <= 10
+
+
+def test_a_port_that_is_taken_is_waited_for_and_said(node: Node) -> None:
+    node.machine.occupy("tcp", 8080)
+    node.launch("web-a", node.create("web", "v1", WEB))
+    node.run(30)
+    status = node.status("web-a")
+    assert status is not None
+    assert "8080" in status.message
+    assert [c.type for c in status.conditions] == ["PortsAvailable"]
+    node.machine.vacate("tcp", 8080)
+    node.run(120)
+    assert node.phase("web-a") == "launched"
+
+
+def test_an_image_that_is_missing_is_asked_for_again(node: Node) -> None:
+    node.machine.registry.withdraw("web:1")
+    node.launch("web-a", node.create("web", "v1", WEB))
+    node.run(30)
+    status = node.status("web-a")
+    assert status is not None
+    assert status.phase == "pulling"
+    assert "not found" in status.message
+    assert status.next_try is not None
+    node.machine.registry.publish("web:1")
+    node.run(120)
+    assert node.phase("web-a") == "launched"
+
+
+def test_dynamic_ports_are_chosen_told_to_the_container_and_kept(node: Node) -> None:
+    launched(node, [{"name": "web", "image": "web:1", "ports": [{"container": 80}]}])
+    port = node.only("web-a").configured_ports[0].host
+    assert 20000 <= port <= 31999
+    node.docker.remove_by_force(node.only("web-a").id)
+    node.run(60)
+    assert node.only("web-a").configured_ports[0].host == port
+
+
+def test_a_damaged_state_file_starts_nothing_by_its_previous_copy(node: Node) -> None:
+    id = launched(node)
+    node.disk.previous["orders/web-a"] = None
+    node.world.away = True
+    node.docker.remove_by_force(id)
+    node.start()
+    node.run(60)
+    assert node.containers("web-a") == []
+    node.world.away = False
+    node.listen()
+    node.run(10)
+    assert node.phase("web-a") == "launched"
