@@ -1,10 +1,15 @@
-"""The agent's HTTP endpoint: /metrics, /healthz, /readyz, on a unix socket and, where told, on TCP."""
+"""The agent's HTTP endpoint: /metrics, /healthz, /readyz, on a unix socket and, where told, on TCP.
+
+What `roj node gc` asks for, /gc, is on the unix socket alone, which only the agent's own user may open.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import stat
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,13 +24,26 @@ Answer = tuple[int, str, str]
 _LONGEST_SOCKET_PATH = 107  # bytes of sun_path that Linux takes
 
 
+def socket_path(directory: Path) -> Path:
+    """The unix socket of the agent that works with a state directory.
+
+    It is in it; where that path is longer than Linux takes, in a directory under /tmp that the path's hash names.
+    """
+    path = directory.absolute() / "agent.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        return path
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"roj-{os.geteuid()}-{name}" / "agent.sock"
+
+
 class AddressInvalid(ValueError):
     """`--http` is not HOST:PORT, or cannot be listened on."""
 
 
 class _Server(ThreadingMixIn, HTTPServer):
     daemon_threads = True
-    pages: dict[str, Callable[[], Answer]]
+    pages: dict[tuple[str, str], Callable[[], Answer]]
+    """By method and path."""
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Somebody who hangs up early is no news."""
@@ -44,7 +62,13 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_GET(self) -> None:
-        page = self.server.pages.get(self.path.partition("?")[0])
+        self._answer("GET")
+
+    def do_POST(self) -> None:
+        self._answer("POST")
+
+    def _answer(self, method: str) -> None:
+        page = self.server.pages.get((method, self.path.partition("?")[0]))
         status, kind, body = page() if page else (404, "text/plain", "no such page\n")
         content = body.encode()
         self.send_response(status)
@@ -66,50 +90,55 @@ class Endpoint:
     def __init__(
         self,
         environment: Environment,
-        unix: Path,
+        directory: Path,
         tcp: str | None,
         *,
         metrics: Callable[[], str],
         healthy: Callable[[], str | None],
         ready: Callable[[], str | None],
+        collect: Callable[[bool], Answer],
     ) -> None:
         """Begin to serve.
 
         Args:
             environment: for its threads.
-            unix: the unix socket; one that an earlier process left is replaced.
+            directory: the state directory; `socket_path` says where its socket is. One that an earlier process
+                left is replaced.
             tcp: `HOST:PORT`, or None.
             metrics: Prometheus text.
             healthy: why the process is not healthy; None: it is.
             ready: why the node is not ready; None: it is.
+            collect: what garbage collection would remove (False), or removed (True), as JSON.
 
         Raises:
             AddressInvalid: `tcp` cannot be listened on.
         """
-        pages: dict[str, Callable[[], Answer]] = {
-            "/metrics": lambda: (200, "text/plain; version=0.0.4", metrics()),
-            "/healthz": lambda: _verdict(healthy()),
-            "/readyz": lambda: _verdict(ready()),
+        pages: dict[tuple[str, str], Callable[[], Answer]] = {
+            ("GET", "/metrics"): lambda: (200, "text/plain; version=0.0.4", metrics()),
+            ("GET", "/healthz"): lambda: _verdict(healthy()),
+            ("GET", "/readyz"): lambda: _verdict(ready()),
         }
-        self._unix = unix
+        garbage: dict[tuple[str, str], Callable[[], Answer]] = {
+            ("GET", "/gc"): lambda: collect(False),
+            ("POST", "/gc"): lambda: collect(True),
+        }
+        self._unix = socket_path(directory)
         self._servers: list[_Server] = []
         self._threads: list[Thread] = []
-        if len(os.fsencode(unix)) <= _LONGEST_SOCKET_PATH:
-            _remove_socket(unix)
-            self._servers.append(_UnixServer(str(unix), _Handler))  # type: ignore[arg-type]
-            unix.chmod(0o600)
         if tcp is not None:
-            self._servers.append(_tcp_server(tcp))
-        for server in self._servers:
-            server.pages = pages
-            self._threads.append(
-                environment.spawn("http", lambda server=server: server.serve_forever(0.2))  # type: ignore[misc]
-            )
+            self._serve(environment, _tcp_server(tcp), pages)
+        self._unix.parent.mkdir(mode=0o700, exist_ok=True)
+        _remove_socket(self._unix)
+        unix = _UnixServer(str(self._unix), _Handler)  # type: ignore[arg-type]
+        self._unix.chmod(0o600)
+        self._serve(environment, unix, pages | garbage)
 
-    @property
-    def served_on_socket(self) -> bool:
-        """Whether the unix socket is there: a path over 107 bytes is longer than Linux takes."""
-        return any(isinstance(server, _UnixServer) for server in self._servers)
+    def _serve(
+        self, environment: Environment, server: _Server, pages: dict[tuple[str, str], Callable[[], Answer]]
+    ) -> None:
+        server.pages = pages
+        self._servers.append(server)
+        self._threads.append(environment.spawn("http", lambda: server.serve_forever(0.2)))
 
     def close(self) -> None:
         """Serve no more."""

@@ -1,0 +1,105 @@
+"""`roj node VERB`: what concerns one node."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from roj.cli.context import say
+from roj.cli.output import Column, Table, output_option, show_list
+
+
+@click.group()
+def node() -> None:
+    """What concerns one node."""
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageRow:
+    """One thing that garbage collection removes."""
+
+    what: str
+    id: str
+    name: str
+    why: str
+    size: int
+
+
+_TABLE: Table[GarbageRow] = Table(
+    columns=(
+        Column("WHAT", lambda row: row.what),
+        Column("NAME", lambda row: row.name),
+        Column("SIZE", lambda row: f"{row.size / 1e6:.1f} MB" if row.size else ""),
+        Column("ID", lambda row: row.id, wide=True),
+        Column("WHY", lambda row: row.why, folds=True),
+    ),
+    fields=lambda row: {"what": row.what, "id": row.id, "name": row.name, "size": row.size, "why": row.why},
+    name=lambda row: row.name,
+)
+
+
+@node.command()
+@click.argument("name", metavar="NODE")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed, and why.")
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The agent's state directory, where it is not the default one.",
+)
+@output_option
+def gc(name: str, dry_run: bool, state_dir: Path | None, output: str) -> None:
+    """Remove what nobody wants on a node, however full its disk: to be called on the node itself.
+
+    Its agent does it: left-over containers and networks of its own, and images that it pulled, that nothing uses, and
+    that nothing may be rolled back to.
+    """
+    from roj.agent.http import socket_path
+    from roj.agent.options import default_state_directory
+    from roj.api.names import check_name
+    from roj.client.errors import Invalid, Unreachable
+
+    try:
+        check_name(name)
+    except ValueError as problem:
+        raise Invalid(str(problem)) from None
+    path = socket_path(state_dir or default_state_directory(name))
+    try:
+        status, body = _asked(path, "GET" if dry_run else "POST")
+    except OSError as error:
+        raise Unreachable(
+            f"no agent of {name} answers at {path}: {error.strerror or error}",
+            hint="Run this on the node itself, as the agent's user; --state-dir says where its state is.",
+        ) from None
+    if status != 200:
+        raise Unreachable(body.strip())
+    rows = [GarbageRow(**item) for item in json.loads(body)]
+    show_list(_TABLE, rows, output, "There is nothing to remove.")
+    if rows:
+        say(f"{len(rows)} would be removed" if dry_run else f"{len(rows)} removed")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=120)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _asked(path: Path, method: str) -> tuple[int, str]:
+    connection = _UnixConnection(path)
+    try:
+        connection.request(method, "/gc")
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
