@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import os
 import socket
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 STORE_TIMEOUT = 10.0
 """Seconds after which a command gives up on the store."""
+GARBAGE = 200_000
+"""Objects that are made before Python looks for cycles among them; its own number is 700."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -73,6 +76,9 @@ def opened_store(context: click.Context) -> Iterator[Store]:
     """
     from roj.store.address import open_store
 
+    # A reader makes hundreds of thousands of objects and no cycles: with Python's own number a quarter of a listing of
+    # 10,000 instances went into looking for cycles.
+    gc.set_threshold(GARBAGE)
     settings = settings_of(context)
     store = open_store(settings.store, settings.the_environment(), settings.variables)
     try:

@@ -116,11 +116,11 @@ def _of_store(error: Exception) -> Report | None:
 
     match error:
         case StoreUnavailable():
-            hint = "Is Consul running there? --store, ROJ_STORE or CONSUL_HTTP_ADDR name another; `roj dev` needs none."
-            return Report(UNREACHABLE, f"the store cannot be reached: {error}", hint)
+            hint = "Is it running there? --store, ROJ_STORE or CONSUL_HTTP_ADDR name another; `roj dev` needs no Consul."
+            return Report(UNREACHABLE, f"the store {error}", hint)
         case StoreDenied():
             hint = "CONSUL_HTTP_TOKEN is the token that is used."
-            return Report(DENIED, f"the store denies it: {error}", hint)
+            return Report(DENIED, f"the store {error}", hint)
         case Conflict():
             return Report(
                 CONFLICT, f"somebody else changed it meanwhile: {error}", "Look again, then repeat it."

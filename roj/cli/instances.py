@@ -78,7 +78,9 @@ def instance_table(now: datetime) -> Table[InstanceRow]:
 
 
 def generation(row: InstanceRow) -> str:
-    """`2`; while the node has not acted on it `1/2`."""
+    """`2`; while the node has not acted on it `1/2`; empty where nothing is wanted."""
+    if row.generation == 0:
+        return ""
     if row.observed_generation in (row.generation, 0):
         return str(row.generation)
     return f"{row.observed_generation}/{row.generation}"

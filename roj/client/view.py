@@ -21,6 +21,7 @@ from roj.api.event import Event
 from roj.api.instance import Instance
 from roj.api.node import Cluster
 from roj.api.record import digest_of
+from roj.client.errors import NotFound
 from roj.client.rows import (
     AppRow,
     ClusterSummary,
@@ -50,8 +51,15 @@ class View:
         self._store = store
 
     def instances(self, node: str | None = None) -> list[InstanceRow]:
-        """All instances, or those of one node, by node and id; containers without an instance too."""
-        return instance_rows(read_snapshot(self._store, node))
+        """All instances, or those of one node, by node and id; containers without an instance too.
+
+        Raises:
+            NotFound: the store knows nothing of that node.
+        """
+        snapshot = read_snapshot(self._store, node)
+        if node is not None and not snapshot.node_names():
+            raise NotFound(f"there is no node {node}", hint="`roj nodes` lists all.")
+        return instance_rows(snapshot)
 
     def nodes(self) -> list[NodeRow]:
         """All nodes, by name."""
