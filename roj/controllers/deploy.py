@@ -149,7 +149,13 @@ class Deploy:
             if entry is None:
                 return True
             version = entry
-        repaired = order.obeyed.launched == order.instance.revision.id
+        before = self._previous(order.id)
+        repaired = (
+            order.obeyed.launched == order.instance.revision.id
+            and before is not None
+            and before.phase in ("launched", "starting", "creating")
+            and before.observed_generation == order.instance.generation
+        )
         done = self._hands.carry_out(order, step.actions, actual)
         if repaired and done.words and order.instance.goal == "start":
             self._event(order, "Repaired", done.words)

@@ -1,0 +1,185 @@
+"""`roj create`, `roj remove`, `roj export`: apps written, removed and printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from roj.api.app import App, AppSpec
+from roj.api.faults import Fault, InvalidInput
+from roj.api.names import parse_app_reference
+from roj.cli.context import opened, say, store_option
+from roj.cli.flags import file_content, pairs_of, port_of, taken
+
+why_option = click.option("-m", "--why", metavar="WHY", default="", help="Why: kept with the change.")
+"""Every command that writes takes it."""
+
+
+@click.command()
+@click.argument("reference", metavar="NAME:VERSION")
+@click.argument("image", required=False)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "-p", "--port", "ports", metavar="[NAME=]CONTAINER[:HOST][/tcp|udp]", multiple=True,
+    help="Publish a port of the container, first, at a port of the node, second (Docker's order reversed). HOST left "
+    "out: a port that the node chooses and keeps. container=80,host=8080 says the same.",
+)  # fmt: skip
+@click.option("-e", "--env", "env", metavar="K=V", multiple=True, help="Set an environment variable.")
+@click.option(
+    "-v", "--volume", "volumes", metavar="SRC:DST[:ro]", multiple=True,
+    help="A named volume or a path of the node, first, at a path of the container. roj never removes a volume.",
+)  # fmt: skip
+@click.option("--label", "labels", metavar="K=V", multiple=True, help="Set a label of the container.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Read the app from YAML or JSON; - is stdin.")
+@why_option
+@store_option
+@click.pass_context
+def create(
+    context: click.Context, /, reference: str, image: str | None, file: str | None, **flags: Any
+) -> None:
+    """Write an app: an immutable definition NAME:VERSION of one or more containers.
+
+    The same again is no change; another definition under the same NAME:VERSION is refused (5).
+
+    \b
+    roj create web:v1 nginx:1.27 -p 80:8080 -e MODE=production
+    roj create job:v1 busybox:1.36 -- sh -c "echo hello; sleep 1000"
+    roj create web:v2 -f web.yaml
+
+    \b
+    The file:
+        containers:                 # started in this order; they reach each other by name
+        - name: web
+          image: nginx:1.27
+          ports: [{container: 80, host: 8080}]
+          env: {MODE: production}
+          volumes: ["data:/var/lib/data"]
+    """
+    from roj.client.apps import create_app
+
+    faults: list[Fault] = []
+    found = taken("NAME:VERSION", parse_app_reference, [reference], faults)
+    if file is not None:
+        if image is not None or any(flags[word] for word in ("ports", "env", "volumes", "labels", "command")):
+            raise click.UsageError("-f goes with no IMAGE, flags or COMMAND: the file says it all.", context)
+        spec = _checked(lambda: AppSpec.checked(file_content(file)), faults)
+    elif image is None:
+        raise click.UsageError("Name an IMAGE, or a file with -f.", context)
+    else:
+        spec = _checked(lambda: _spec(found[0][0] if found else "app", image, flags), faults)
+    name, version = found[0]
+    with opened(context) as client:
+        written = create_app(client, name, version, spec, flags["why"])
+    for container in spec.containers:
+        of = "of the container" if len(spec.containers) == 1 else f"of {container.name}"
+        for port in container.ports:
+            at = f"port {port.host}" if port.host is not None else "a port that each node chooses"
+            udp = "/udp" if port.protocol == "udp" else ""
+            say(f"port {port.container}{udp} {of} is reached at {at} of the node")
+    say(f"created app {name}:{version}" if written else f"app {name}:{version} is there already, the same")
+
+
+def _checked(read: Callable[[], AppSpec], faults: list[Fault]) -> AppSpec:
+    """What `read` gives. Raises InvalidInput, with its faults and those found before."""
+    try:
+        spec = read()
+    except InvalidInput as more:
+        raise InvalidInput([*faults, *more.faults]) from None
+    if faults:
+        raise InvalidInput(faults)
+    return spec
+
+
+def _spec(name: str, image: str, flags: dict[str, Any]) -> AppSpec:
+    """The app that the flags describe. Raises InvalidInput, with all faults."""
+    faults: list[Fault] = []
+    container: dict[str, Any] = {
+        "name": name,
+        "image": image,
+        "ports": taken("-p", port_of, flags["ports"], faults),
+        "env": pairs_of("-e", flags["env"], faults),
+        "volumes": list(flags["volumes"]),
+        "labels": pairs_of("--label", flags["labels"], faults),
+    }
+    if flags["command"]:
+        container["command"] = list(flags["command"])
+    try:
+        spec = AppSpec.checked({"containers": [container]})
+    except InvalidInput as more:
+        faults.extend(Fault(_flag(fault.place), fault.problem) for fault in more.faults)
+    if faults:
+        raise InvalidInput(faults)
+    return spec
+
+
+def _flag(place: str) -> str:
+    """The flag that a place in the specification came from."""
+    within = place.removeprefix("containers[0].")
+    flags = {
+        "ports": "-p",
+        "env": "-e",
+        "volumes": "-v",
+        "labels": "--label",
+        "image": "IMAGE",
+        "name": "NAME",
+    }
+    for word, flag in flags.items():
+        if within.startswith(word):
+            return flag
+    return within
+
+
+def _references(texts: list[str]) -> list[tuple[str, str]]:
+    faults: list[Fault] = []
+    found = taken("NAME:VERSION", parse_app_reference, texts, faults)
+    if faults:
+        raise InvalidInput(faults)
+    return list(dict.fromkeys(found))
+
+
+@click.command()
+@click.argument("references", metavar="NAME:VERSION...", nargs=-1, required=True)
+@store_option
+@click.pass_context
+def remove(context: click.Context, references: tuple[str, ...]) -> None:
+    """Remove apps that no instance uses, nor may be rolled back to; all or none (5 if one is in use)."""
+    from roj.client.apps import remove_apps
+
+    apps = _references(list(references))
+    with opened(context) as client:
+        remove_apps(client, apps)
+    say(f"removed {', '.join(f'{name}:{version}' for name, version in apps)}")
+
+
+@click.group()
+def export() -> None:
+    """Print what is written as `roj create -f` takes it."""
+
+
+@export.command("app")
+@click.argument("reference", metavar="NAME:VERSION")
+@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@store_option
+@click.pass_context
+def export_app(context: click.Context, reference: str, output: str) -> None:
+    """Print an app as a file for `roj create -f`."""
+    from roj.client.apps import get_app
+
+    name, version = _references([reference])[0]
+    with opened(context) as client:
+        app = get_app(client, name, version).app
+    click.echo(exported(app, output), nl=False)
+
+
+def exported(app: App, form: str = "yaml") -> str:
+    """What `create -f` takes; it makes the same app."""
+    import json
+
+    import yaml
+
+    fields = app.spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    if form == "json":
+        return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=10_000)

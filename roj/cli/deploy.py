@@ -1,0 +1,62 @@
+"""`roj deploy`."""
+
+from __future__ import annotations
+
+import click
+
+from roj.api.faults import Fault, InvalidInput
+from roj.api.names import parse_app_reference
+from roj.cli.apps import why_option
+from roj.cli.context import opened, say, store_option
+from roj.cli.waiting import wait_and_tell, wait_options
+
+
+@click.command()
+@click.argument("reference", metavar="NAME:VERSION")
+@click.argument("nodes", metavar="NODE...", nargs=-1, required=True)
+@click.option("--count", type=int, default=1, show_default=True, help="Instances on each node.")
+@click.option(
+    "--id", "id", metavar="ID", help="The instance's id, unique in the cluster. Default: a new one."
+)
+@wait_options
+@why_option
+@store_option
+@click.pass_context
+def deploy(
+    context: click.Context,
+    /,
+    *,
+    reference: str,
+    nodes: tuple[str, ...],
+    count: int,
+    id: str | None,
+    waits: bool,
+    timeout: float,
+    why: str,
+) -> None:
+    """Launch an app on nodes: prints the id of each instance, alone on a line.
+
+    It writes what is wanted and touches no Docker; a node that is away does it when it is back. Everything is checked
+    before the first write. Twice makes two instances, except with --id: the same again is no change.
+    """
+    from roj.client.deployment import deploy as launch
+    from roj.client.waiting import Awaited
+
+    try:
+        name, version = parse_app_reference(reference)
+    except ValueError as problem:
+        raise InvalidInput([Fault("NAME:VERSION", str(problem))]) from None
+    with opened(context) as client:
+        launches = launch(client, name, version, nodes, count=count, id=id, why=why)
+        for made in launches:
+            click.echo(made.id)
+            say(
+                f"{made.id} is there already"
+                if made.existed
+                else f"{made.id}: {reference} is launched on {made.node}"
+            )
+        if id is None:
+            say("Deployed again, it makes more instances; --id ID makes it the same one.")
+        if waits:
+            awaited = [Awaited(made.node, made.id, made.uid, "start", made.generation) for made in launches]
+            wait_and_tell(context, client, awaited, timeout)

@@ -1,0 +1,75 @@
+"""`roj restore`: a store that lost its data gets back what a node last believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from roj.cli.context import opened, say, store_option
+from roj.cli.output import Column, Table, output_option, show_list
+
+_TABLE: Table[Any] = Table(
+    columns=(
+        Column("WHAT", lambda row: row.what),
+        Column("NAME", lambda row: row.name),
+        Column("OUTCOME", lambda row: row.outcome),
+    ),
+    fields=lambda row: {"what": row.what, "name": row.name, "outcome": row.outcome},
+    name=lambda row: row.name,
+)
+
+
+@click.command()
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The agent's state directory; the agent may be running.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be put back.")
+@output_option
+@store_option
+@click.pass_context
+def restore(context: click.Context, state_dir: Path, dry_run: bool, output: str) -> None:
+    """Put back into a store that lost its data what this node last believed: to be called on the node.
+
+    Cluster id, node, apps and instances are created where they are missing; nothing that is there is overwritten. Do it
+    on every node, with the agents running or not: each knows its own.
+
+    \b
+    created   it was missing (with --dry-run: it is)
+    there     the store has the same
+    other     the store has something else, which stays
+    lost      this node does not know it either
+    """
+    from roj.agent.state_directory import StateDirectory
+    from roj.api.faults import UnreadableRecord
+    from roj.api.node import Cluster, Node
+    from roj.client.errors import Failed, NotFound
+    from roj.client.restoration import restore as put_back
+    from roj.controllers.orders import read_believed
+
+    state = StateDirectory(state_dir, lock=False)
+    try:
+        cluster, node = state.read("cluster"), state.read("node")
+        if cluster is None:
+            raise NotFound(f"{state_dir} is no state directory of an agent that has joined a cluster")
+        believed = read_believed(state)
+        with opened(context) as client:
+            rows = put_back(
+                client,
+                Cluster.decode(cluster.value),
+                Node.decode(node.value) if node is not None else None,
+                believed,
+                dry_run=dry_run,
+            )
+    except UnreadableRecord as problem:
+        raise Failed(f"{state_dir} is not understood: {problem}") from None
+    except OSError as problem:
+        raise Failed(f"{state_dir} cannot be read: {problem.strerror or problem}") from None
+    show_list(_TABLE, rows, output, "There is nothing to put back.")
+    created = sum(row.outcome == "created" for row in rows)
+    say(f"{created} {'would be ' if dry_run else ''}put back, {len(rows) - created} left as they are")
