@@ -317,6 +317,8 @@ class Reporter:
             now = self._environment.monotonic()
             self._statuses.read({entry.key: entry.value for entry in stored.entries}, now)
             self._events.load({entry.key: entry.value for entry in ring.entries})
+            if not len(self._events):
+                self._events_due = None  # the ring has what was to be written: its answer was lost
             self._reread_at = now + REREAD * self._environment.random.uniform(0.9, 1.0)
 
     def _write(self, now: float, *, all: bool) -> None:

@@ -134,6 +134,24 @@ def test_a_restart_with_equal_statuses_writes_nothing() -> None:
     assert reporting.world.requests.count("list") <= 2 * 5, "read at start and hourly, two lists each"
 
 
+def test_an_event_whose_answer_was_lost_leaves_nothing_to_do() -> None:
+    """Found by the simulation: the event was in the ring, its time stayed due, and the thread went round and round."""
+    reporting = Reporting(["truth", "truth", "lost"])
+    reporting.reporter.event("Launched", "")
+    looks = 0
+    monotonic = reporting.still.monotonic
+
+    def counted() -> float:
+        nonlocal looks
+        looks += 1
+        assert looks < 500, "it looks at the clock again and again"
+        return monotonic()
+
+    reporting.still.monotonic = counted  # type: ignore[method-assign]  # counts
+    reporting.run(1000.0)
+    assert len(reporting.events()) == 1
+
+
 def test_a_launch_is_one_write_with_its_events_if_its_phases_are_short() -> None:
     reporting = Reporting()
     for moment, phase in ((1.0, "pulling"), (1.2, "creating"), (1.4, "starting")):
