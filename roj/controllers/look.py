@@ -23,18 +23,29 @@ class Uptimes:
         self._lock = environment.lock()
         self._sights: dict[str, tuple[datetime | None, float, float]] = {}
 
-    def of(self, found: ContainerDetails) -> float:
-        """Seconds that a running container has run."""
-        now = self._environment.monotonic()
+    def before(self) -> tuple[datetime, float]:
+        """The clocks, to be read before the runtime is asked."""
+        return self._environment.now(), self._environment.monotonic()
+
+    def of(self, found: ContainerDetails, before: tuple[datetime, float]) -> float:
+        """Seconds that a running container had certainly run when the runtime said so.
+
+        Counted up to `before` it was asked: since its answer the process may have been interrupted for any time, and
+        the container may have ended.
+        """
+        wall, asked = before
         with self._lock:
             known = self._sights.get(found.id)
             if known is None or known[0] != found.started_at:
-                age = 0.0
-                if found.started_at is not None:
-                    age = max(0.0, (self._environment.now() - found.started_at).total_seconds())
-                known = (found.started_at, age, now)
+                age = (wall - found.started_at).total_seconds() if found.started_at is not None else -1.0
+                # Below zero: it was started meanwhile, or the wall clock went back. Counted from now on.
+                known = (
+                    (found.started_at, age, asked)
+                    if age >= 0.0
+                    else (found.started_at, 0.0, self._environment.monotonic())
+                )
                 self._sights[found.id] = known
-        return known[1] + now - known[2]
+        return max(0.0, known[1] + asked - known[2])
 
     def forget(self, id: str) -> None:
         """The container is gone."""
@@ -66,6 +77,7 @@ class Looker:
 
     def at(self, order: Order) -> tuple[Actual, tuple[str, ...]]:
         """What is there for an order, and the crashes that are news, in words. Raises RuntimeFailure."""
+        before = self._uptimes.before()
         found = self.containers(order.id)
         networks: tuple[Network, ...] = ()
         if order.app is None or len(order.app.containers) > 1:
@@ -75,7 +87,7 @@ class Looker:
         uptime, news = {}, []
         for container in found:
             if container.state == "running":
-                uptime[container.id] = self._uptimes.of(container)
+                uptime[container.id] = self._uptimes.of(container, before)
             owned = labels.parse(container.labels)
             if owned is not None and owned.belongs_to(order.instance) and order.instance.goal == "start":
                 planned = (
