@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from roj.controllers.state import StateFile
@@ -26,6 +27,10 @@ class Disk:
         self.broken = False
         """Every read and write fails."""
         self.writes = 0
+        self.lost = 0
+        """How often it was lost."""
+        self.observers: list[Callable[[str, bytes | None], None]] = []
+        """Told of every file written (its content) or deleted (None)."""
         self._files: dict[str, _File] = {}
 
     # --- what happens to it ---
@@ -33,6 +38,7 @@ class Disk:
     def lose(self) -> None:
         """The machine was reinstalled: nothing is left."""
         self._scheduler.tell(f"{self._name}'s state directory is lost")
+        self.lost += 1
         self._files.clear()
 
     def damage(self, name: str) -> None:
@@ -74,6 +80,8 @@ class Disk:
             # A damaged copy is set aside by the read before: the previous one stays.
             self._files[name] = _File(value, file.current if file.current is not None else file.previous)
         self.writes += 1
+        for observer in self.observers:
+            observer(name, value)
         scheduler.tell(f"disk: write {name}", f"{len(value)} bytes")
         scheduler.point()
 
@@ -82,6 +90,8 @@ class Disk:
         self._fail(self.broken, errno.EIO, "input/output error")
         if self._files.pop(name, None) is not None:
             self.writes += 1
+            for observer in self.observers:
+                observer(name, None)
             self._scheduler.tell(f"disk: delete {name}")
         self._scheduler.point()
 

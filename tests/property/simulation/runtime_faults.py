@@ -90,6 +90,8 @@ class FaultyRuntime:
         self.machine = machine
         self.rates: dict[RuntimeFault, float] = {}
         self.calls = 0
+        self.guards: list[Callable[[str, str], None]] = []
+        """Told of every change before it is made: the call's name, and the id or reference that it is about."""
         self.met: dict[tuple[str, RuntimeFault], int] = {}
         """How often which call met which fault."""
         self._scheduler = scheduler
@@ -152,7 +154,7 @@ class FaultyRuntime:
                 raise StartRefused("the engine could not start it: a simulated reason")
             self._inner.start(id)
 
-        self._call("start", self._name(id), start, change=True)
+        self._call("start", self._name(id), start, change=True, about=id)
 
     def stop(self, id: str, timeout: float) -> None:
         def stop() -> None:
@@ -160,16 +162,16 @@ class FaultyRuntime:
                 self._scheduler.wait(f"a stop hangs for {HANG:.0f} s", HANG)
             self._inner.stop(id, timeout)
 
-        self._call("stop", self._name(id), stop, change=True)
+        self._call("stop", self._name(id), stop, change=True, about=id)
 
     def kill(self, id: str) -> None:
-        self._call("kill", self._name(id), lambda: self._inner.kill(id), change=True)
+        self._call("kill", self._name(id), lambda: self._inner.kill(id), change=True, about=id)
 
     def unpause(self, id: str) -> None:
-        self._call("unpause", self._name(id), lambda: self._inner.unpause(id), change=True)
+        self._call("unpause", self._name(id), lambda: self._inner.unpause(id), change=True, about=id)
 
     def remove(self, id: str) -> None:
-        self._call("remove", self._name(id), lambda: self._inner.remove(id), change=True)
+        self._call("remove", self._name(id), lambda: self._inner.remove(id), change=True, about=id)
 
     def set_restart_policy(self, id: str, policy: RestartPolicy) -> None:
         self._call(
@@ -177,6 +179,7 @@ class FaultyRuntime:
             f"{self._name(id)} {policy}",
             lambda: self._inner.set_restart_policy(id, policy),
             change=True,
+            about=id,
         )
 
     def pull(self, reference: str, progress: Progress | None = None) -> Image:
@@ -191,7 +194,13 @@ class FaultyRuntime:
         return self._call("pull", reference, pull, change=True)
 
     def remove_image(self, reference: str) -> None:
-        self._call("remove_image", reference, lambda: self._inner.remove_image(reference), change=True)
+        self._call(
+            "remove_image",
+            reference,
+            lambda: self._inner.remove_image(reference),
+            change=True,
+            about=reference,
+        )
 
     def create_network(self, name: str, subnet: str, labels: Mapping[str, str]) -> str:
         return self._call(
@@ -199,7 +208,7 @@ class FaultyRuntime:
         )
 
     def remove_network(self, id: str) -> None:
-        self._call("remove_network", id[:12], lambda: self._inner.remove_network(id), change=True)
+        self._call("remove_network", id[:12], lambda: self._inner.remove_network(id), change=True, about=id)
 
     # --- events ---
 
@@ -217,7 +226,9 @@ class FaultyRuntime:
 
     # --- a call ---
 
-    def _call(self, name: str, words: str, work: Callable[[], T], *, change: bool = False) -> T:
+    def _call(
+        self, name: str, words: str, work: Callable[[], T], *, change: bool = False, about: str = ""
+    ) -> T:
         scheduler = self._scheduler
         scheduler.point()
         self.calls += 1
@@ -226,6 +237,9 @@ class FaultyRuntime:
         if self._meets(name, "away"):
             scheduler.tell(f"docker: {name} {words}", "no answer")
             raise RuntimeUnavailable("the simulated daemon does not answer")
+        if change:
+            for guard in self.guards:
+                guard(name, about)
         error: Exception | None = None
         try:
             result = work()

@@ -90,6 +90,10 @@ class Chooser:
         place = self._random.randrange(len(ready))
         return self._make(Departure(ready[place].number)) if place else None
 
+    def calm(self) -> None:
+        """No more stalls: the trouble is over."""
+        self._stall_in = LONGEST_GAP * 1_000_000
+
     def _make(self, departure: Departure) -> Departure:
         self.made[self.decisions] = departure
         return departure

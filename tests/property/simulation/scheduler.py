@@ -229,7 +229,7 @@ class Scheduler:
             raise Crash(group.name)
         self._moment_steps += 1
         if self._moment_steps > self._patience:
-            self._fail(
+            self.fail(
                 SimulationFailure(
                     f"{self._patience} steps at {self.now:.3f} s without an end:\n{self.where()}"
                 )
@@ -278,6 +278,10 @@ class Scheduler:
     def tell(self, action: str, result: str = "") -> None:
         """Add a step to the story, of whoever has the turn."""
         self.story.tell(self.now, self.current.name if self.current else "world", action, result)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with this; `run` raises it. Only the first counts."""
+        self.failure = self.failure or error
 
     def where(self) -> str:
         """Where each thread is."""
@@ -371,7 +375,7 @@ class Scheduler:
         try:
             action()
         except Exception as error:  # noqa: BLE001  (it ends the run, in the driver)
-            self._fail(error)
+            self.fail(error)
         finally:
             self.current = before
 
@@ -392,20 +396,17 @@ class Scheduler:
         while owner is not None and owner.blocked and owner.wants is not None:
             if owner in seen:
                 names = " waits for ".join(str(worker) for worker in [*seen, owner])
-                self._fail(SimulationFailure(f"deadlock: {names}\n{self.where()}"))
+                self.fail(SimulationFailure(f"deadlock: {names}\n{self.where()}"))
                 return
             seen.append(owner)
             owner = owner.wants.owner
         if owner is me:
-            self._fail(SimulationFailure(f"deadlock: {me} waits for a lock that it holds\n{self.where()}"))
+            self.fail(SimulationFailure(f"deadlock: {me} waits for a lock that it holds\n{self.where()}"))
 
     def _look_for_deadlock(self) -> None:
         stuck = [worker for worker in self.workers if worker.blocked and worker.wants is not None]
         if stuck and not self._timers:
-            self._fail(SimulationFailure(f"deadlock: nobody can go on, and no timer is set\n{self.where()}"))
-
-    def _fail(self, error: BaseException) -> None:
-        self.failure = self.failure or error
+            self.fail(SimulationFailure(f"deadlock: nobody can go on, and no timer is set\n{self.where()}"))
 
     def _raise(self) -> None:
         if self.failure is not None:
@@ -421,7 +422,7 @@ class Scheduler:
         except BaseException as error:  # noqa: BLE001  (in production its thread would be gone)
             told = SimulationFailure(f"{worker} died of {type(error).__name__}: {error}")
             told.__cause__ = error
-            self._fail(told)
+            self.fail(told)
         worker.done = True
         if worker in self._dying:
             self._dying.remove(worker)

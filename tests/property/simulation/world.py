@@ -171,6 +171,7 @@ class World:
     def heal(self) -> None:
         """All faults end: links, disks and Docker work, and every agent that should run does so soon."""
         self.tell("all faults end")
+        self.scheduler.chooser.calm()
         for node in self.nodes:
             node.link.heal()
             node.runtime.heal()

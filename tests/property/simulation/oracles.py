@@ -1,0 +1,360 @@
+"""What must hold: each oracle has a name and the promise of DESIGN.md section 7 that it checks.
+
+Those that watch a run end it at the step that breaks the promise, so that a story ends with the culprit. Those of the
+end compare what the store, the machines and the statuses say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from roj.api import keys
+from roj.api.app import App
+from roj.api.faults import UnreadableRecord
+from roj.api.instance import Instance, InstanceStatus
+from roj.controllers import labels
+from roj.controllers.order import Finished, Obeyed
+from roj.runtime.interface import RuntimeEvent
+from roj.runtime.simulated_container import Container
+from tests.property.simulation.consul import Change
+from tests.property.simulation.world import Node, World
+
+SETTLED = 0.999
+"""Seconds that a container has run when it counts as launched; the design says 1, clocks are floats."""
+REACTION = 120.0
+"""Seconds for which the collector may act on what it read before: its stalls and slow calls."""
+
+
+class Broken(AssertionError):
+    """A promise was broken; the message begins with the oracle's name and the promise."""
+
+    def __init__(self, oracle: str, promise: str, words: str) -> None:
+        self.oracle, self.promise = oracle, promise
+        super().__init__(f"{oracle} ({promise}): {words}")
+
+
+@dataclass(slots=True)
+class Known:
+    """What an operator wrote, as it was applied in the store."""
+
+    number: int
+    time: float
+    record: Instance
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known of a run beside what the world says now."""
+
+    changes: dict[str, Known] = field(default_factory=dict)
+    """By change id: what operators wrote, in the order in which the store applied it."""
+    rewound: float | None = None
+    """When the store was last set back, wiped or swapped."""
+    launched: dict[str, float] = field(default_factory=dict)
+    """By revision: when all its containers were last seen to have run for long enough."""
+
+    def take(self, change: Change) -> None:
+        """An observer of the store."""
+        if change.who == "restore":
+            self.rewound = change.time
+        record = instance_in(change)
+        if record is not None and change.who.startswith("operator") and record.change not in self.changes:
+            self.changes[record.change] = Known(len(self.changes), change.time, record)
+
+
+def instance_in(change: Change) -> Instance | None:
+    """The instance's record that was written, if it is one."""
+    if change.after is None or not change.key.startswith(keys.DESIRED) or "/instances/" not in change.key:
+        return None
+    try:
+        return Instance.decode(change.after.value)
+    except UnreadableRecord:
+        return None
+
+
+class Oracles:
+    """All oracles that watch a run."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.facts = Facts()
+        world.consul.observers.append(self.facts.take)
+        world.consul.observers.append(self._truthful_status)
+        self._obeyed: dict[tuple[str, str], int] = {}
+        self._left: dict[tuple[str, str], dict[str, None]] = {}
+        self._strangers: dict[str, None] = {}
+        self.needed_since: dict[tuple[str, str], float] = {}
+        for node in world.nodes:
+            node.disk.observers.append(lambda name, value, node=node: self._time_travel(node, name, value))  # type: ignore[misc]  # a default binds it
+            node.runtime.guards.append(lambda call, about, node=node: self._before(node, call, about))  # type: ignore[misc]  # the same
+            node.machine.observers.append(lambda event, node=node: self._after(node, event))  # type: ignore[misc]  # the same
+
+    def stranger(self, id: str) -> None:
+        """A container, image or network that roj has nothing to do with."""
+        self._strangers[id] = None
+
+    def broken(self, oracle: str, promise: str, words: str) -> None:
+        """End the run."""
+        self.world.scheduler.tell(f"BROKEN {oracle} ({promise}): {words}")
+        self.world.scheduler.fail(Broken(oracle, promise, words))
+
+    # --- before a change ---
+
+    def _before(self, node: Node, call: str, about: str) -> None:
+        if call == "remove_image":
+            self._garbage_safety(node, about)
+        if call in {"create", "pull", "create_network"}:
+            return
+        image = node.machine.images.find(about)
+        if about in self._strangers or (
+            image is not None and call == "remove_image" and image.id in self._strangers
+        ):
+            self.broken("bystanders", "P7", f"{node.name} would {call} {about[:12]}, which is not roj's")
+        container = next((each for each in node.machine.containers() if each.id == about), None)
+        if container is None:
+            return
+        owned = labels.parse(container.spec.labels)
+        if owned is None or owned.node != node.name:
+            self.broken(
+                "bystanders", "P7", f"{node.name} would {call} {container.spec.name}, which is not its own"
+            )
+        elif call in {"stop", "kill", "remove"} and container.live:
+            self._no_harm(node, call, container, owned)
+
+    def _no_harm(self, node: Node, call: str, container: Container, owned: labels.Owned) -> None:
+        if node.disk.lost and self.facts.rewound is not None:
+            return  # neither the node nor the store knows what the last order was
+        obeyed = obeyed_of(node, owned.instance)
+        if obeyed is None:
+            known = [each.record for each in self.facts.changes.values()]
+        else:
+            known = [obeyed.instance]
+        for record in known:
+            mine = (record.node, record.id) == (node.name, owned.instance)
+            ordered = record.goal != "start" or (record.uid, record.revision.id) != (
+                owned.uid,
+                owned.revision,
+            )
+            if mine and ordered and record.change in self.facts.changes:
+                return
+        self.broken("no harm", "P4", f"{node.name} would {call} {container.spec.name}, and no order says so")
+
+    def _garbage_safety(self, node: Node, reference: str) -> None:
+        image = node.machine.images.find(reference)
+        if image is None:
+            return
+        for id, since, wanted in self._needed(node):
+            found = node.machine.images.find(wanted)
+            if found is not None and found.id == image.id and since + REACTION < self.world.now:
+                self.broken("garbage safety", "P8", f"{node.name} would remove {reference}, which {id} needs")
+
+    def _needed(self, node: Node) -> Iterator[tuple[str, float, str]]:
+        """Images that desired instances need or may be rolled back to: id, since when, reference."""
+        for key, entry in self.world.consul.state.entries.items():
+            if not key.startswith(keys.instances(node.name)):
+                continue
+            try:
+                record = Instance.decode(entry.value)
+            except UnreadableRecord:
+                continue
+            known = self.facts.changes.get(record.change)
+            if record.goal == "undeploy" or known is None:
+                continue
+            for revision in record.revisions:
+                app = self.world.consul.state.entries.get(keys.app(revision.app.name, revision.app.version))
+                if app is not None:
+                    for each in App.decode(app.value).containers:
+                        since = max(known.time, self.facts.rewound or 0.0)
+                        yield record.id, since, each.image
+
+    # --- after a change ---
+
+    def _after(self, node: Node, event: RuntimeEvent) -> None:
+        if event.kind != "container" or event.action not in {"start", "die", "unpause"}:
+            return
+        live: dict[tuple[str, str], Container] = {}
+        for container in node.machine.containers():
+            owned = labels.parse(container.spec.labels)
+            if owned is None or not container.live:
+                continue
+            slot = (owned.node, f"{owned.instance}/{owned.container}")
+            if slot in live:
+                words = f"{live[slot].spec.name} and {container.spec.name} both live"
+                self.broken("at most one", "P3", words)
+            live[slot] = container
+        self._note_launched(node, before_death_of=event.id if event.action == "die" else "")
+
+    def _note_launched(self, node: Node, before_death_of: str = "") -> None:
+        """Which revisions are, or were until this death, launched."""
+        revisions: dict[str, list[Container]] = {}
+        for container in node.machine.containers():
+            owned = labels.parse(container.spec.labels)
+            if owned is not None:
+                revisions.setdefault(owned.revision, []).append(container)
+        for revision, containers in revisions.items():
+            if all(self._settled(each, before_death_of) for each in containers):
+                self.facts.launched[revision] = self.world.now
+
+    def _settled(self, container: Container, dead: str) -> bool:
+        runs = container.state == "running" or container.id == dead
+        return runs and self.world.now - container.begun >= SETTLED
+
+    # --- what is written ---
+
+    def _time_travel(self, node: Node, name: str, value: bytes | None) -> None:
+        if not name.startswith("orders/") or value is None:
+            return
+        slot = (node.name, name.removeprefix("orders/"))
+        change = Obeyed.decode(value).instance.change
+        known = self.facts.changes.get(change)
+        if known is None:
+            self.broken("no time travel", "P4", f"{slot} obeys {change[:8]}, which no operator wrote")
+            return
+        last = self._obeyed.get(slot)
+        if last is not None and known.number < last and not node.disk.lost:
+            self.broken(
+                "no time travel",
+                "P4",
+                f"{node.name} obeys {known.record.goal} of {slot[1]} (change {change[:8]}, number {known.number}) "
+                f"after the newer number {last}",
+            )
+        self._obeyed[slot] = max(known.number, last if last is not None else -1)
+
+    def _truthful_status(self, change: Change) -> None:
+        if (
+            change.after is None
+            or not change.key.startswith(keys.OBSERVED)
+            or "/instances/" not in change.key
+        ):
+            return
+        if change.who in {"restore", "somebody"}:
+            return
+        status = InstanceStatus.decode(change.after.value)
+        if status.phase != "launched":
+            return
+        node = next(each for each in self.world.nodes if each.name == status.node)
+        self._note_launched(node)
+        when = self.facts.launched.get(status.revision)
+        if when is None:
+            self.broken(
+                "truthful status", "P10", f"{status.node}/{status.id} is reported as launched, and never was"
+            )
+
+
+# --- at the end ---
+
+
+def obeyed_of(node: Node, id: str) -> Obeyed | None:
+    """What the node's disk says that it obeys."""
+    content = node.disk.content(f"orders/{id}")
+    return Obeyed.decode(content) if content is not None else None
+
+
+def finished_of(node: Node) -> Mapping[str, object]:
+    """The uids whose undeploy the node finished."""
+    content = node.disk.content("finished")
+    return Finished.decode(content).uids if content is not None else {}
+
+
+def differences(world: World) -> list[str]:
+    """Convergence (P1): what is not as it should be, now that nothing goes wrong any more."""
+    found: list[str] = []
+    for node in world.nodes:
+        if node.up:
+            found.extend(f"{node.name}: {words}" for words in _of_node(world, node))
+        elif node.wanted:
+            found.append(f"{node.name}: its agent does not run ({(node.refusals or ['?'])[-1]})")
+    return found
+
+
+def _of_node(world: World, node: Node) -> Iterator[str]:
+    entries = world.consul.state.entries
+    lease = entries.get(keys.lease(node.name))
+    if lease is None or not lease.session:
+        yield "its lease is not held"
+    prefix = keys.instances(node.name)
+    records = {key.removeprefix(prefix): entries[key] for key in sorted(entries) if key.startswith(prefix)}
+    reported = keys.instance_status(node.name, "")
+    statuses = {
+        key.removeprefix(reported): InstanceStatus.decode(entries[key].value)
+        for key in sorted(entries)
+        if key.startswith(reported)
+    }
+    mine: dict[str, list[Container]] = {}
+    for container in node.machine.containers():
+        owned = labels.parse(container.spec.labels)
+        if owned is not None and owned.node == node.name:
+            mine.setdefault(owned.instance, []).append(container)
+    for id, entry in records.items():
+        try:
+            record = Instance.decode(entry.value)
+        except UnreadableRecord:
+            status = statuses.get(id)
+            if status is None or not any(each.type == "RecordUnreadable" for each in status.conditions):
+                yield f"{id}: its record does not parse, and its status does not say so"
+            continue
+        yield from (
+            f"{id}: {words}" for words in _of_instance(node, record, statuses.get(id), mine.get(id, []))
+        )
+    for id in sorted({*statuses, *mine} - set(records)):
+        status = statuses.get(id)
+        if mine.get(id) and (status is None or status.phase != "unclaimed"):
+            yield f"{id}: containers without an instance, and its status is {status and status.phase}"
+        if not mine.get(id) and status is not None and status.phase != "unclaimed":
+            yield f"{id}: a status ({status.phase}) of nothing"
+
+
+def _of_instance(
+    node: Node, record: Instance, status: InstanceStatus | None, containers: list[Container]
+) -> Iterator[str]:
+    if status is None:
+        yield f"no status; goal {record.goal}"
+        return
+    obeyed = obeyed_of(node, record.id)
+    if status.phase == "held":
+        if obeyed is not None and obeyed.instance.change == record.change:
+            yield "held at the order that it obeys"
+        return
+    if (status.uid, status.observed_generation) != (record.uid, record.generation):
+        yield f"generation {record.generation} is wanted, {status.observed_generation} is reported ({status.phase})"
+    live = [each.spec.name for each in containers if each.live]
+    match record.goal:
+        case "undeploy":
+            yield "it is not undeployed"
+        case "stop":
+            if live:
+                yield f"it should be stopped, and {', '.join(live)} runs"
+            if status.phase != "stopped":
+                yield f"it should be stopped, and {status.phase} is reported"
+            if any(each.policy != "no" for each in containers):
+                yield "it should be stopped, and Docker would start it again"
+        case "start":
+            yield from _of_started(record, status, containers)
+
+
+def _of_started(record: Instance, status: InstanceStatus, containers: list[Container]) -> Iterator[str]:
+    from tests.property.simulation.operators import CATALOGUE, STEADY
+
+    name = record.app.name
+    if name not in STEADY:
+        if not status.message and status.phase != "launched":
+            yield f"it cannot be launched, and its status ({status.phase}) does not say why"
+        return
+    wanted = sorted(each.name for each in CATALOGUE[name])
+    there: list[str] = []
+    for container in containers:
+        owned = labels.parse(container.spec.labels)
+        assert owned is not None
+        if not owned.belongs_to(record):
+            yield f"{container.spec.name} is of another life or revision"
+        elif container.state != "running":
+            yield f"{container.spec.name} is {container.state}"
+        else:
+            there.append(owned.container)
+            if container.policy != "unless-stopped":
+                yield f"{container.spec.name} has restart policy {container.policy}"
+    if sorted(there) != wanted:
+        yield f"{', '.join(wanted)} should run, and {', '.join(there) or 'nothing'} does"
+    if status.phase != "launched":
+        yield f"{status.phase} is reported ({status.message})"

@@ -1,0 +1,330 @@
+"""Plays a scenario: trouble, then peace until everything is as it should be, then a while in which nothing may happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from roj.agent.options import AgentOptions
+from roj.api import keys
+from roj.api.node import Cluster
+from roj.api.node import Node as NodeRecord
+from roj.controllers import labels
+from roj.runtime.interface import ContainerSpec
+from roj.runtime.simulated_container import Container
+from tests.property.simulation.consul import State
+from tests.property.simulation.environment import START, SimulatedEnvironment
+from tests.property.simulation.operators import STEADY, Operator, Written
+from tests.property.simulation.oracles import Broken, Oracles, differences
+from tests.property.simulation.runtime_faults import RUNTIME_FAULTS
+from tests.property.simulation.scenario import REWINDS, TROUBLE, Command, Happening, Scenario, Window
+from tests.property.simulation.store_faults import STORE_FAULTS, Link
+from tests.property.simulation.world import Node, World, running
+
+CONVERGED = 600.0
+"""Seconds after the last fault within which everything is as it should be: the longest backoff (60 s), a pull that
+stalled (90 s), a watch that nobody wakes (64 s) and the renewals of a lease, one after another, with room."""
+QUIET = 300.0
+"""Ten resyncs."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A scenario that is played."""
+
+    scenario: Scenario
+    world: World
+    oracles: Oracles
+    operators: list[Operator]
+    links: list[Link]
+    converged_after: float = 0.0
+    """Seconds after the last fault."""
+
+    @property
+    def written(self) -> list[Written]:
+        """What all operators wrote."""
+        return [written for operator in self.operators for written in operator.written]
+
+
+@contextmanager
+def prepared(scenario: Scenario, options: AgentOptions | None = None) -> Iterator[Run]:
+    """The world of a scenario, with everything that will happen planned; all threads end with it."""
+    world = World(scenario.schedule, nodes=scenario.nodes, options=options)
+    world.registry.withdraw("registry.example/missing:1")
+    oracles = Oracles(world)
+    run = Run(scenario, world, oracles, [], [node.link for node in world.nodes])
+    with running(world):
+        for number in range(2):
+            _hire(run, number)
+        for window in scenario.windows:
+            world.scheduler.at(window.at, lambda window=window: _open(run, window))  # type: ignore[misc]  # a default binds it
+            world.scheduler.at(window.at + window.seconds, lambda window=window: _close(run, window))  # type: ignore[misc]  # the same
+        snapshots: list[State] = []
+        for moment in range(10, int(TROUBLE), 10):
+            world.scheduler.at(float(moment), lambda: snapshots.append(world.consul.snapshot()))
+        for happening in scenario.happenings:
+            world.scheduler.at(happening.at, lambda happening=happening: _happen(run, happening, snapshots))  # type: ignore[misc]  # the same
+        for node in world.nodes:
+            node.start()
+        yield run
+
+
+def play(scenario: Scenario) -> Run:
+    """Play it to the end.
+
+    Raises:
+        Broken: a promise was broken.
+        SimulationFailure: a deadlock, a livelock, a thread that died.
+    """
+    with prepared(scenario) as run:
+        try:
+            run.world.run(TROUBLE + 20.0)
+            converge(run)
+            no_lost_order(run)
+            quiet(run)
+        except AssertionError as broken:
+            broken.add_note(f"{run.world.scheduler.story.text(400)}\n\nreplay: {scenario.line()}")
+            raise
+    return run
+
+
+def converge(run: Run, within: float = CONVERGED) -> None:
+    """P1: all faults end, and everything is as it should be within a bounded time, published status included."""
+    run.world.heal()
+    ended = run.world.now
+    while run.world.now < ended + within:
+        run.world.run(10.0)
+        if not differences(run.world):
+            # Not by chance, between two steps of something that goes on and on.
+            run.world.run(2.0)
+            if not differences(run.world):
+                run.converged_after = run.world.now - ended
+                return
+    words = "\n  ".join(differences(run.world))
+    raise Broken("convergence", "P1", f"{within:.0f} s after the last fault:\n  {words}")
+
+
+def quiet(run: Run, seconds: float = QUIET) -> None:
+    """P2 and P12: once converged, nothing is written and nothing done until something changes."""
+    world = run.world
+    if any(command.app not in STEADY for command in run.scenario.commands):
+        return  # such an app is tried again for ever, and its status says so
+    world.run(60.0)
+    changes, writes = len(world.consul.changes), [node.link.writes for node in world.nodes]
+    calls, requests = (
+        [node.machine.calls for node in world.nodes],
+        [node.link.requests for node in world.nodes],
+    )
+    steps = len(world.scheduler.story.steps)
+    world.run(seconds)
+    told = "\n  ".join(
+        str(step)
+        for step in world.scheduler.story.steps[steps:]
+        if not any(
+            word in step.action for word in ("store: watch", "store: list", "renew_session", "store: get")
+        )
+    )
+    if len(world.consul.changes) != changes or [node.link.writes for node in world.nodes] != writes:
+        raise Broken("quiescence", "P2", f"something was written to the store though all was done:\n  {told}")
+    if [node.machine.calls for node in world.nodes] != calls:
+        raise Broken("quiescence", "P2", f"something was done to Docker though all was done:\n  {told}")
+    for node, before in zip(world.nodes, requests, strict=True):
+        made = (node.link.requests - before) / seconds * 60.0
+        if made > 8.0:
+            raise Broken("bounded work", "P12", f"an idle {node.name} made {made:.1f} requests a minute")
+
+
+def no_lost_order(run: Run) -> None:
+    """P6: every acknowledged write is in the final state, unless the store itself was set back."""
+    if any(happening.what in REWINDS for happening in run.scenario.happenings):
+        return
+    entries = run.world.consul.state.entries
+    for written in run.written:
+        if written.fate != "acknowledged":
+            continue
+        record = written.record
+        if record.change not in run.oracles.facts.changes:
+            raise Broken(
+                "no lost order", "P6", f"{written.verb} {record.id} was acknowledged and never applied"
+            )
+        entry = entries.get(keys.instance(record.node, record.id))
+        if entry is not None and f'"uid":"{record.uid}"'.encode() in entry.value:
+            if record.change.encode() not in entry.value:
+                raise Broken("no lost order", "P6", f"{written.verb} {record.id} was overwritten silently")
+            continue
+        goals = [
+            known.record.goal
+            for known in run.oracles.facts.changes.values()
+            if known.record.uid == record.uid
+        ]
+        garbled = any(happening.what == "record-garbled" for happening in run.scenario.happenings)
+        if "undeploy" not in goals and not garbled:
+            raise Broken(
+                "no lost order", "P6", f"{record.node}/{record.id} is gone, and nobody undeployed it"
+            )
+
+
+def _hire(run: Run, number: int) -> None:
+    world = run.world
+    name = f"operator-{number}"
+    link = Link(world.scheduler, world.consul, name)
+    run.links.append(link)
+    group = world.scheduler.group(name)
+    environment = SimulatedEnvironment(world.scheduler, group)
+    operator = Operator(world.scheduler, environment, link.client(), name)
+    run.operators.append(operator)
+    mine = [command for command in run.scenario.commands if command.operator == number]
+
+    def work() -> None:
+        for command in mine:
+            _until(environment, command)
+            operator.do(command.verb, world.nodes[command.node].name, command.id, command.app)
+
+    world.scheduler.spawn(group, "shell", work)
+
+
+def _until(environment: SimulatedEnvironment, command: Command) -> None:
+    wait = command.at - environment.scheduler.now
+    if wait > 0.0:
+        environment.sleep(wait)
+
+
+def _open(run: Run, window: Window) -> None:
+    run.world.tell(f"{window.rate:.0%} {window.fault} at {_place(run, window)}")
+    if window.fault in STORE_FAULTS:
+        run.links[window.place].set(window.fault, window.rate)
+    elif window.place < len(run.world.nodes) and window.fault in RUNTIME_FAULTS:
+        run.world.nodes[window.place].runtime.set(window.fault, window.rate)
+
+
+def _close(run: Run, window: Window) -> None:
+    run.world.tell(f"no more {window.fault} at {_place(run, window)}")
+    if window.fault in STORE_FAULTS:
+        run.links[window.place].set(window.fault, 0.0)
+    elif window.place < len(run.world.nodes) and window.fault in RUNTIME_FAULTS:
+        run.world.nodes[window.place].runtime.set(window.fault, 0.0)
+
+
+def _place(run: Run, window: Window) -> str:
+    return run.links[window.place].machine
+
+
+def _happen(run: Run, happening: Happening, snapshots: list[State]) -> None:
+    world, node, number = run.world, run.world.nodes[happening.node], happening.number
+    scheduler = world.scheduler
+    machine = node.machine
+    mine = [each for each in machine.containers() if labels.parse(each.spec.labels)]
+    container: Container | None = mine[number % len(mine)] if mine else None
+    world.tell(f"{happening.what} at {node.name} ({number})")
+    later = 1.0 + number % 40
+    match happening.what:
+        case "crash":
+            node.crash(back=later)
+        case "crash-soon":
+            node.crash_at(1 + number, back=later)
+        case "pause":
+            if node.up and node.group is not None:
+                scheduler.pause(node.group, later * 4)
+        case "clock-jump":
+            node.clock.wrong += (number - 200) * 60.0
+        case "stop-start":
+            node.stop()
+            scheduler.at(world.now + 20.0 + later, node.start)
+        case "disk-full":
+            node.disk.full = True
+            scheduler.at(world.now + later, lambda: setattr(node.disk, "full", False))
+        case "disk-damaged":
+            files = node.disk.all()
+            if files:
+                node.crash(back=later)
+                node.disk.damage(files[number % len(files)])
+        case "disk-lost":
+            node.crash(back=later)
+            node.disk.lose()
+        case "boot":
+            node.boot(back=later)
+        case "daemon-killed":
+            machine.kill_daemon()
+            scheduler.at(world.now + later, machine.start_daemon)
+        case "daemon-restarted":
+            machine.stop_daemon()
+            scheduler.at(world.now + later / 10, machine.start_daemon)
+        case "container-crashes" if container is not None:
+            machine.crash(container.id, number % 3)
+        case "container-stopped" if container is not None:
+            machine.kill(container.id, action="stop", exit_code=0)
+        case "container-removed" if container is not None:
+            machine.remove(container.id, force=True)
+        case "container-paused" if container is not None and container.state == "running":
+            machine.pause(container.id)
+        case "image-removed":
+            images = [image for image in machine.images.all() if image.tags]
+            used = [each.image_id for each in machine.containers()]
+            free = [image for image in images if image.id not in used]
+            if free:
+                machine.images.remove(free[number % len(free)].tags[0], used)
+        case "registry-down":
+            world.registry.down = True
+            scheduler.at(world.now + later, lambda: setattr(world.registry, "down", False))
+        case "disk-pressure":
+            machine.disk_size = machine.disk_other + 1
+        case "stranger":
+            _stranger(run, node, number)
+        case "session-lost":
+            world.consul.end_sessions(node.name)
+        case "tombstones-reaped":
+            world.consul.reap_tombstones()
+        case "restored" | "restored-fresh" if snapshots:
+            world.consul.restore(snapshots[number % len(snapshots)], fresh=happening.what == "restored-fresh")
+        case "wiped" | "swapped":
+            before = world.consul.snapshot()
+            world.consul.wipe()
+            if happening.what == "swapped":
+                _another_cluster(world)
+            scheduler.at(world.now + later * 3, lambda: world.consul.restore(before, fresh=True))
+        case "record-garbled":
+            prefix = keys.instances(node.name)
+            known = [key for key in sorted(world.consul.state.entries) if key.startswith(prefix)]
+            if known:
+                key = known[number % len(known)]
+                good = world.consul.state.entries[key].value
+                bad = b'{"format":99,"new":1}' if number % 2 else good[: len(good) // 2]
+                world.consul.put(key, bad, "somebody")
+                scheduler.at(world.now + later * 2, lambda: _mend(world, key, bad, good))
+
+
+def _mend(world: World, key: str, bad: bytes, good: bytes) -> None:
+    entry = world.consul.state.entries.get(key)
+    if entry is not None and entry.value == bad:
+        world.tell(f"somebody mends {key}")
+        world.consul.put(key, good, "somebody")
+
+
+def _stranger(run: Run, node: Node, number: int) -> None:
+    """Somebody else's container, image and network, some with labels that look like ours."""
+    machine = node.machine
+    id, digest, size = machine.registry.fetch(f"registry.example/stranger:{number}")
+    machine.images.add(f"registry.example/stranger:{number}", id, digest, size, node.clock.now())
+    run.oracles.stranger(id)
+    other = {
+        labels.CLUSTER: "another", labels.NODE: node.name, labels.INSTANCE: "a", labels.UID: "u",
+        labels.REVISION: "r", labels.CONTAINER: "main",
+    }  # fmt: skip
+    spec = ContainerSpec(
+        name=f"stranger-{number}-{len(machine.containers())}",
+        image=f"registry.example/stranger:{number}",
+        labels=other if number % 2 else {},
+    )
+    container = machine.create(spec)
+    run.oracles.stranger(container)
+    if number % 3:
+        machine.start(container)
+
+
+def _another_cluster(world: World) -> None:
+    """The store of somebody else's cluster, which has nodes of the same names."""
+    world.consul.put(keys.CLUSTER, Cluster(id="another", created=START).encode(), "another cluster")
+    for node in world.nodes:
+        record = NodeRecord(name=node.name, cluster="another")
+        world.consul.put(keys.node(node.name), record.encode(), "another cluster")
