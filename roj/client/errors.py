@@ -1,15 +1,13 @@
-"""What goes wrong for an operator: what happened, to what, and what to do next; each with roj's exit code.
+"""What an operator's request can come to, each with the exit code that `roj` ends with.
 
-    ClientError
-     +- Failed            1   the store or a node holds something that this cannot work with
-     +- Invalid           2   the request itself is wrong; nothing was written
-     +- NotFound          4   what it is about is not there; nothing was written
-     +- Conflict          5   it is there as something else, in use, or was changed meanwhile
-     +- Unreachable       6   the store did not answer; whether it was written is not known
-     +- Denied            7   the store denies it to this token
-
-What the store raises on a read (StoreUnavailable, StoreDenied) is passed on as it is: nothing was written then.
-Outcomes of waiting are values, not errors (`roj.client.waiting`).
+ClientError
+ +- Failed        1  it was tried and failed
+ +- Invalid       2  what was asked for cannot be meant; nothing was written
+ +- NotConverged  3  not in time; the order stands
+ +- NotFound      4  there is none; nothing was written
+ +- Conflict      5  something else is there, or it is in use, or somebody changed it meanwhile
+ +- Unreachable   6  the store or Docker does not answer
+ +- Denied        7  the token may not
 """
 
 from __future__ import annotations
@@ -21,17 +19,16 @@ from roj.api.faults import Fault
 
 
 class ClientError(Exception):
-    """An operation was refused or failed."""
+    """A request that came to nothing, or not to all that was asked."""
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str = "", faults: Iterable[Fault] = ()) -> None:
-        """Say it.
-
+        """
         Args:
-            message: what happened, to what.
-            hint: what to do next, a sentence of its own.
-            faults: everything that is wrong, where that is more than one thing.
+            message: what is wrong, in one line.
+            hint: what to do next, as a command where there is one.
+            faults: every fault of the input, each with its place.
         """
         super().__init__(message)
         self.message = message
@@ -40,36 +37,40 @@ class ClientError(Exception):
 
 
 class Failed(ClientError):
-    """It cannot be done with what is there."""
-
-    exit_code = 1
+    """It was tried and failed."""
 
 
 class Invalid(ClientError):
-    """The request is wrong; nothing was written."""
+    """What was asked for cannot be meant; nothing was written."""
 
     exit_code = 2
 
 
+class NotConverged(ClientError):
+    """Not in time; the order stands."""
+
+    exit_code = 3
+
+
 class NotFound(ClientError):
-    """What it is about does not exist; nothing was written."""
+    """There is none; nothing was written."""
 
     exit_code = 4
 
 
 class Conflict(ClientError):
-    """It exists as something else, is in use, or was changed meanwhile."""
+    """Something else is there, or it is in use, or somebody changed it meanwhile."""
 
     exit_code = 5
 
 
 class Unreachable(ClientError):
-    """The store did not answer; whether it was written is not known."""
+    """The store or Docker does not answer."""
 
     exit_code = 6
 
 
 class Denied(ClientError):
-    """The store denies it to this token."""
+    """The token may not."""
 
     exit_code = 7
