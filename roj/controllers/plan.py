@@ -288,11 +288,10 @@ def _keep_up(name: str, found: ContainerDetails, actual: Actual, look: _Look, *,
 
 
 def _unusable(name: str, found: ContainerDetails, actual: Actual) -> bool:
-    """It ran once and the engine refuses to start it again: such as one that a power cut took while it was paused."""
+    """It will never start again: it was taken by a power cut while it was paused, or its network is gone."""
     refusal, trouble = actual.refusals.get(name), actual.troubles.get(name)
     return (
-        found.started_at is not None
-        and refusal is not None
+        refusal is not None
         and refusal.reason == "StartRefused"
         and trouble is not None
         and trouble.failures >= MANY

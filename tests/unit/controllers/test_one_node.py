@@ -207,3 +207,23 @@ def test_a_damaged_state_file_starts_nothing_by_its_previous_copy(node: Node) ->
     node.listen()
     node.run(10)
     assert node.phase("web-a") == "launched"
+
+
+def test_containers_whose_network_was_removed_while_they_were_stopped_are_made_anew(node: Node) -> None:
+    launched(node, [*WEB, {"name": "side", "image": "side:1"}])
+    node.goal("web-a", "stop")
+    node.run(30)
+    (network,) = node.docker.networks({"roj.instance": "web-a"})
+    node.docker.remove_network(network.id)
+    node.goal("web-a", "start")
+    node.run(120)
+    assert node.phase("web-a") == "launched", node.status("web-a")
+    assert [found.state for found in node.containers("web-a")] == ["running", "running"]
+
+
+def test_a_container_that_a_power_cut_took_while_it_was_paused_is_made_anew(node: Node) -> None:
+    id = launched(node)
+    node.docker.pause(id)
+    node.machine.boot()
+    node.run(120)
+    assert node.phase("web-a") == "launched"
