@@ -37,6 +37,7 @@ from roj.store.interface import (
     StoreError,
     StoreUnavailable,
     check_size,
+    count,
 )
 
 SLOTS = 500
@@ -397,7 +398,7 @@ def _sets(writes: Iterable[Write]) -> list[Operation]:
 
 
 def _fits(operations: Sequence[Operation]) -> bool:
-    if len(operations) > MAX_OPERATIONS:
+    if count(operations) > MAX_OPERATIONS:
         return False
     return sum(_size(operation) for operation in operations) <= MAX_TRANSACTION
 

@@ -1,42 +1,37 @@
 """The store in Consul, through python-consul2: the only module that imports it.
 
-Of python-consul2 the HTTP client is used, not its `Consul` class: that one lets environment variables override its
-arguments, has no timeouts, knows no `check-index` in transactions, and turns every 409 and 429 into one generic error.
-One client serves one thread, as a requests session is not to be shared.
+Of python-consul2 its HTTP client is used, not its `Consul` class: that one lets environment variables override its
+arguments, has no timeouts, knows no `check-index` in transactions, turns every 409 and 429 into one generic error, and
+fails with whatever comes first where an answer is not JSON. Here every call is one request, and an answer that is not
+Consul's is StoreUnavailable.
+
+One client serves one thread, as a requests session is not to be shared; only `close` may come from another.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
 import json
-import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import requests
+import urllib3
 from consul.std import HTTPClient
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from roj.store import consul_http
+from roj.store.consul_address import ConsulAddress
+from roj.store.consul_operations import steps_of
 from roj.store.interface import (
-    MAX_OPERATIONS,
-    Check,
-    CheckAbsent,
-    CheckSession,
     Conflict,
-    Create,
     Delete,
-    Discard,
     Entry,
     Listing,
     Operation,
     Set,
     StoreDenied,
     StoreUnavailable,
-    Swap,
     TooLarge,
     check_size,
 )
@@ -44,139 +39,149 @@ from roj.store.interface import (
 CONNECT = 3.0
 """Seconds to connect."""
 PATIENCE = 10.0
-"""Seconds that an answer may take, beside the wait of a blocking query."""
-Flags = Sequence[tuple[str, str]]
-"""Query parameters."""
-_GONE_SESSION = ("invalid session", "Session lookup failed")
+"""Seconds that an answer may take, beside the wait of a blocking query. Consul itself looks 7 s for a leader."""
+SHORTEST_TTL = 10.0
+"""Seconds; Consul refuses a session with a shorter one."""
+
+_GONE = ("invalid session", "session lookup")
+"""In Consul's words for a session that is not, or whose id cannot be one; they come as a 500."""
+_TROUBLE = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    OSError,
+    ValueError,  # an answer's head that is none
+    AttributeError,  # a connection that is closed from another thread has no socket any more
+)
+
+T = TypeVar("T")
+Flags = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class ConsulAddress:
-    """Where a Consul agent is, and how to speak to it."""
+class Answer(Protocol):
+    """What python-consul2 makes of an answer."""
 
-    host: str
-    port: int = 8500
-    scheme: str = "http"
-    token: str = ""
-    verify: bool | str = True
-    """False: any certificate; a path: a bundle of authorities."""
-    certificate: tuple[str, str] | None = None
-    """Paths of the client's certificate and key."""
-    auth: tuple[str, str] | None = None
-    """User and password for HTTP basic authentication."""
-    namespace: str = ""
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"consul{'+https' if self.scheme == 'https' else ''}://{host}:{self.port}"
-
-
-class _Answer(Protocol):
     code: int
     headers: Mapping[str, str]
     body: str
-    content: bytes
 
 
 class ConsulStore:
     """A client of Consul's KV store and sessions; the interface says what its methods promise."""
 
     def __init__(self, address: ConsulAddress) -> None:
+        """Nothing is asked yet: Consul may be away."""
         self._address = address
         self.address = str(address)
-        self._http = HTTPClient(
-            address.host if ":" not in address.host else f"[{address.host}]",
-            address.port,
-            address.scheme,
-            address.verify,
-            address.certificate,
-        )
-        self._http.session.trust_env = False  # no proxy, .netrc or CA of the environment's
-        self._http.session.auth = address.auth
-        self._sockets = _Sockets(self._http.session)
+        host, _, port = address.authority.rpartition(":")
+        self._http = HTTPClient(host, port, address.scheme, address.verify, address.certificate)
+        session = self._http.session
+        session.trust_env = False  # no proxy, .netrc or CA of the environment's
+        session.max_redirects = 0  # Consul does not redirect; what does is not Consul
+        session.auth = address.auth
+        session.headers["Accept-Encoding"] = "identity"  # the agent is near, and compressing costs it
+        for header, value in (
+            ("X-Consul-Token", address.token),
+            ("X-Consul-Namespace", address.namespace),
+            ("X-Consul-Partition", address.partition),
+        ):
+            if value:
+                session.headers[header] = value.encode()
+        if address.verify is False:
+            consul_http.silence_unverified()
+        self._sockets = consul_http.Sockets(session, address.server_name)
         self._closed = False
 
     # --- reading ---
 
     def get(self, key: str, *, consistent: bool = False) -> Entry | None:
         answer = self._ask("get", f"/v1/kv/{key}", _flags(consistent), absent=True)
-        if answer.code == 404:
-            return None
-        found = self._json(answer)
-        return _entry(found[0]) if found else None
+        entries = self._listing(answer).entries
+        return entries[0] if entries else None
 
     def list(self, prefix: str, *, consistent: bool = False) -> Listing:
-        return self._listing(prefix, _flags(consistent), PATIENCE)
+        flags = [("recurse", "true"), *_flags(consistent)]
+        return self._listing(self._ask("get", f"/v1/kv/{prefix}", flags, absent=True))
 
     def watch(self, prefix: str, index: int, wait: float) -> Listing:
-        # Consul adds up to wait/16 of jitter (its documentation of blocking queries).
-        flags = [("index", str(index)), ("wait", f"{int(wait * 1000)}ms")]
-        return self._listing(prefix, flags, wait + wait / 16 + PATIENCE)
+        # A wait of 0 would be Consul's default of 5 minutes.
+        milliseconds = max(int(wait * 1000), 1)
+        flags = [("recurse", "true"), ("index", str(index)), ("wait", f"{milliseconds}ms")]
+        # Consul adds up to a sixteenth (https://developer.hashicorp.com/consul/api-docs/features/blocking).
+        patience = wait + wait / 16 + PATIENCE
+        return self._listing(self._ask("get", f"/v1/kv/{prefix}", flags, patience=patience, absent=True))
 
-    def _listing(self, prefix: str, flags: Flags, patience: float) -> Listing:
-        answer = self._ask("get", f"/v1/kv/{prefix}", [("recurse", "true"), *flags], patience, absent=True)
-        try:
-            index = int(answer.headers.get("X-Consul-Index", "0"))
-        except ValueError:
-            index = 0
-        found = [] if answer.code == 404 else self._json(answer)
-        entries = sorted((_entry(item) for item in found), key=lambda entry: entry.key)
-        return Listing(tuple(entries), index)
+    def _listing(self, answer: Answer) -> Listing:
+        # Consul gives the index with a 404, too; a 404 without one is a proxy's, and no word on what there is.
+        def read() -> Listing:
+            index = int(answer.headers["X-Consul-Index"])
+            found = [] if answer.code == 404 else json.loads(answer.body)
+            return Listing(tuple(sorted(map(_entry, found), key=lambda entry: entry.key.encode())), index)
+
+        return self._understood(answer, read)
 
     # --- writing ---
 
     def create(self, key: str, value: bytes) -> None:
-        self._put_if(key, value, 0)
+        self._put_if(key, value, 0, f"{key} exists")
 
     def swap(self, key: str, value: bytes, version: int) -> None:
+        why = f"{key} has not version {version}"
         if version <= 0:  # `cas=0` would create
-            raise Conflict(f"{key} has no version {version}")
-        self._put_if(key, value, version)
+            raise Conflict(why)
+        self._put_if(key, value, version, why)
 
-    def _put_if(self, key: str, value: bytes, version: int) -> None:
+    def _put_if(self, key: str, value: bytes, version: int, why: str) -> None:
         check_size([Set(key, value)])
-        answer = self._ask("put", f"/v1/kv/{key}", [("cas", str(version))], data=value)
-        if self._json(answer) is not True:
-            raise Conflict(f"{key} was written by somebody else")
+        if not self._truth(self._ask("put", f"/v1/kv/{key}", [("cas", str(version))], value)):
+            raise Conflict(why, (0,))
 
     def delete(self, key: str, version: int) -> None:
         self.transact([Delete(key, version)])
 
     def transact(self, operations: Sequence[Operation]) -> None:
         check_size(operations)
-        steps = [(number, step) for number, operation in enumerate(operations) for step in _steps(operation)]
-        if len(steps) > MAX_OPERATIONS:  # a Delete is two
-            raise TooLarge(f"a transaction of {len(steps)} operations; Consul takes {MAX_OPERATIONS}")
+        steps = steps_of(operations)
         body = json.dumps([step for _, step in steps]).encode()
-        answer = self._ask("put", "/v1/txn", [], data=body, conflict=True)
-        if answer.code == 409:
-            errors = self._json(answer).get("Errors") or []
-            failed = sorted({steps[error.get("OpIndex", 0)][0] for error in errors})
-            words = "; ".join(str(error.get("What", "")) for error in errors)
-            raise Conflict(words or "a precondition did not hold", failed)
+        # A transaction of checks alone is a read to Consul, and might be stale.
+        answer = self._ask("put", "/v1/txn", _flags(True), body, conflict=True)
+        if answer.code == 200:
+            self._understood(answer, lambda: json.loads(answer.body)["Results"])
+            return
+        errors: dict[int, str] = self._understood(
+            answer,
+            lambda: {
+                steps[error["OpIndex"]][0]: str(error["What"]) for error in json.loads(answer.body)["Errors"]
+            },
+        )
+        words = "; ".join(errors.values())
+        if "Permission denied" in words or "ACL not found" in words:
+            raise StoreDenied(f"{self.address}: {words}")
+        raise Conflict(words or "a precondition did not hold", sorted(errors))
 
     # --- sessions ---
 
     def open_session(self, name: str, *, ttl: float, checked: bool) -> str:
-        # NodeChecks and Checks both: what Consul before 1.7 calls Checks would else default to serfHealth.
+        # NodeChecks and Checks both: Consul before 1.7 knows the latter only, and takes serfHealth if it is left out.
         checks = ["serfHealth"] if checked else []
         body = {
             "Name": name,
-            "TTL": f"{int(ttl)}s",
+            "TTL": f"{max(ttl, SHORTEST_TTL):g}s",
             "LockDelay": "0s",
             "Behavior": "release",
             "NodeChecks": checks,
             "Checks": checks,
         }
-        answer = self._ask("put", "/v1/session/create", [], data=json.dumps(body).encode())
-        return str(self._json(answer)["ID"])
+        answer = self._ask("put", "/v1/session/create", [], json.dumps(body).encode())
+        return self._understood(answer, lambda: str(json.loads(answer.body)["ID"]))
 
     def renew_session(self, session: str) -> bool:
-        answer = self._ask("put", f"/v1/session/renew/{session}", [], absent=True)
-        return answer.code != 404
+        answer = self._ask("put", f"/v1/session/renew/{session}", [], absent=True, gone=True)
+        if answer.code == 404 and session not in answer.body:
+            raise self._not_consul(answer)  # Consul names the session that it does not know
+        return answer.code == 200
 
     def end_session(self, session: str) -> None:
-        self._ask("put", f"/v1/session/destroy/{session}", [])
+        self._ask("put", f"/v1/session/destroy/{session}", [], gone=True)
 
     def acquire(self, key: str, value: bytes, session: str) -> bool:
         return self._lock("acquire", key, value, session)
@@ -186,26 +191,27 @@ class ConsulStore:
 
     def _lock(self, verb: str, key: str, value: bytes, session: str) -> bool:
         check_size([Set(key, value)])
-        answer = self._ask("put", f"/v1/kv/{key}", [(verb, session)], data=value, gone_session=True)
-        return answer.code == 200 and self._json(answer) is True
+        if not session:  # it would be a plain write
+            return False
+        answer = self._ask("put", f"/v1/kv/{key}", [(verb, session)], value, gone=True)
+        return answer.code == 200 and self._truth(answer)
 
-    # --- the local Consul agent ---
+    # --- the local Consul agent, and the client itself ---
 
     def node_name(self) -> str:
-        return str(self._self()["Config"]["NodeName"])
+        answer = self._ask("get", "/v1/agent/self", [])
+        return self._understood(answer, lambda: str(json.loads(answer.body)["Config"]["NodeName"]))
 
     def node_address(self) -> str:
-        return str((self._self().get("Member") or {}).get("Addr", ""))
-
-    def _self(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._json(self._ask("get", "/v1/agent/self", []))
-        return found
+        answer = self._ask("get", "/v1/agent/self", [])
+        return self._understood(
+            answer, lambda: str((json.loads(answer.body).get("Member") or {}).get("Addr", ""))
+        )
 
     def clone(self) -> ConsulStore:
         return ConsulStore(self._address)
 
     def close(self) -> None:
-        """Let go of connections. A call that blocks in another thread ends when its socket is shut."""
         self._closed = True
         self._sockets.shut()
         self._http.session.close()
@@ -217,151 +223,81 @@ class ConsulStore:
         verb: str,
         path: str,
         flags: Flags,
-        patience: float = PATIENCE,
-        *,
         data: bytes = b"",
+        *,
+        patience: float = PATIENCE,
         absent: bool = False,
         conflict: bool = False,
-        gone_session: bool = False,
-    ) -> _Answer:
+        gone: bool = False,
+    ) -> Answer:
         """One request; answers that mean no failure here are returned, all others raise.
 
         Args:
             patience: seconds until the answer.
             absent: 404 is an answer.
             conflict: 409 is an answer.
-            gone_session: a 500 that speaks of an invalid session is an answer.
+            gone: an error that speaks of an unknown session is an answer.
         """
-        if self._closed:
-            raise StoreUnavailable(f"the client of {self.address} is closed")
-        if self._address.namespace:
-            flags = [*flags, ("ns", self._address.namespace)]
         self._http.timeout = (CONNECT, patience)
-        headers = {"X-Consul-Token": self._address.token} if self._address.token else {}
-        answer = self._sent(verb, path, flags, data, headers)
-        if answer.code == 200 or (absent and answer.code == 404) or (conflict and answer.code == 409):
+        answer = self._sent(verb, path, flags, data)
+        code = answer.code
+        if code == 200 or (absent and code == 404) or (conflict and code == 409):
             return answer
         words = " ".join(answer.body.split())[:300]
-        if answer.code == 403:
-            raise StoreDenied(f"{self.address} denies {path}: {words or 'Permission denied'}")
-        if answer.code == 413:
-            raise TooLarge(f"{self.address} takes no value of that size: {words}")
-        if gone_session and any(word in answer.body for word in _GONE_SESSION):
+        if gone and any(word in words for word in _GONE):
             return answer
-        raise StoreUnavailable(f"{self.address} answers {path} with {answer.code}: {words}")
+        if code in (401, 403):
+            raise StoreDenied(f"{self.address} denies {path}: {words or 'no reason given'}")
+        if code == 413:
+            raise TooLarge(f"{self.address} takes nothing of that size: {words}")
+        raise StoreUnavailable(f"{self.address} answers {path} with {code}: {words}")
 
-    def _sent(self, verb: str, path: str, flags: Flags, data: bytes, headers: dict[str, str]) -> _Answer:
-        method: Callable[..., _Answer] = getattr(self._http, verb)
-        arguments: dict[str, Any] = {"path": path, "params": flags, "headers": headers}
+    def _sent(self, verb: str, path: str, flags: Flags, data: bytes) -> Answer:
+        method: Callable[..., Answer] = getattr(self._http, verb)
+        arguments: dict[str, Any] = {"path": path, "params": flags}
         if verb != "get":
             arguments["data"] = data
-        for attempt in range(2):
+        for last in (False, True):
+            if self._closed:
+                raise StoreUnavailable(f"{self.address}: the client is closed")
+            tried = self._sockets.tried
             try:
                 return method(_as_it_is, **arguments)
-            except requests.ConnectionError as error:
+            except _TROUBLE as error:
                 # A kept connection that the server closed meanwhile: reading again is harmless, writing may not be.
-                if verb == "get" and attempt == 0 and not self._closed and _was_kept(error):
+                kept = tried == self._sockets.tried and isinstance(error, requests.ConnectionError)
+                if kept and verb == "get" and not last and not self._closed:
                     continue
-                raise StoreUnavailable(f"{self.address} cannot be reached: {_reason(error)}") from error
-            except (requests.RequestException, OSError, ValueError, AttributeError) as error:
-                raise StoreUnavailable(f"{self.address} does not answer: {_reason(error)}") from error
+                why = "the client is closed" if self._closed else consul_http.reason(error)
+                raise StoreUnavailable(f"{self.address}: {why}") from error
         raise AssertionError
 
-    def _json(self, answer: _Answer) -> Any:
+    def _truth(self, answer: Answer) -> bool:
+        """Consul's `true` or `false`."""
+        said = answer.body.strip()
+        if said not in ("true", "false"):
+            raise self._not_consul(answer)
+        return said == "true"
+
+    def _understood(self, answer: Answer, read: Callable[[], T]) -> T:
         try:
-            return json.loads(answer.body)
-        except ValueError:
-            start = " ".join(answer.body.split())[:80]
-            raise StoreUnavailable(f"{self.address} answers with what is no JSON: {start!r}") from None
+            return read()
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, binascii.Error) as error:
+            raise self._not_consul(answer) from error
+
+    def _not_consul(self, answer: Answer) -> StoreUnavailable:
+        start = " ".join(answer.body.split())[:80]
+        return StoreUnavailable(f"{self.address} answers {answer.code} and not as Consul does: {start!r}")
 
 
-def _as_it_is(answer: _Answer) -> _Answer:
+def _as_it_is(answer: Answer) -> Answer:
     return answer
 
 
 def _flags(consistent: bool) -> Flags:
-    return [("consistent", "")] if consistent else []
+    return [("consistent", "1")] if consistent else []
 
 
 def _entry(item: Mapping[str, Any]) -> Entry:
-    value = base64.b64decode(item["Value"]) if item.get("Value") else b""
-    return Entry(item["Key"], value, int(item["ModifyIndex"]), item.get("Session") or "")
-
-
-def _steps(operation: Operation) -> list[dict[str, Any]]:
-    """The operations of Consul's transaction that one of ours is."""
-
-    def step(verb: str, **more: object) -> dict[str, Any]:
-        return {"KV": {"Verb": verb, "Key": operation.key, **more}}
-
-    def encoded(value: bytes) -> str:
-        return base64.b64encode(value).decode()
-
-    match operation:
-        case Check(_, version):
-            return [step("check-index", Index=version)]
-        case CheckAbsent():
-            return [step("check-not-exists")]
-        case CheckSession(_, session):
-            return [step("check-session", Session=session)]
-        case Set(_, value):
-            return [step("set", Value=encoded(value))]
-        case Create(_, value):
-            return [step("cas", Value=encoded(value), Index=0)]
-        case Swap(_, value, version):
-            if version <= 0:  # `cas` with index 0 would create
-                return [step("check-index", Index=version), step("cas", Value=encoded(value), Index=version)]
-            return [step("cas", Value=encoded(value), Index=version)]
-        case Delete(_, version):
-            return [step("check-index", Index=version), step("delete-cas", Index=version)]
-        case Discard():
-            return [step("delete")]
-
-
-def _was_kept(error: requests.ConnectionError) -> bool:
-    words = str(error)
-    return "RemoteDisconnected" in words or "Connection reset" in words or "BrokenPipe" in words
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost reason, without the wrappings of the libraries."""
-    if isinstance(error, requests.Timeout):
-        return "timed out"
-    words = str(error)
-    for end in ("Connection refused", "Name or service not known", "No route to host", "timed out"):
-        if end in words:
-            return end.lower()
-    return words[:200] or type(error).__name__
-
-
-class _Sockets:
-    """The socket in use, so that another thread can shut it and so end a call that blocks."""
-
-    def __init__(self, session: requests.Session) -> None:
-        self._open: list[socket.socket] = []
-        noted = self._open
-
-        class Plain(HTTPConnection):
-            def connect(self) -> None:
-                super().connect()
-                noted[:] = [self.sock]
-
-        class Tls(HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                noted[:] = [self.sock]
-
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class TlsPool(HTTPSConnectionPool):
-            ConnectionCls = Tls
-
-        for adapter in session.adapters.values():
-            if isinstance(adapter, HTTPAdapter):
-                adapter.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": TlsPool}
-
-    def shut(self) -> None:
-        for found in self._open:
-            with suppress(OSError):
-                found.shutdown(socket.SHUT_RDWR)
+    value = base64.b64decode(item["Value"]) if item["Value"] is not None else b""
+    return Entry(str(item["Key"]), value, int(item["ModifyIndex"]), item.get("Session") or "")

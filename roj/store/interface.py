@@ -20,7 +20,7 @@ from typing import Protocol
 from roj.api.record import MAX_VALUE
 
 MAX_OPERATIONS = 64
-"""Operations of one transaction (Consul's txn endpoint)."""
+"""Operations of one transaction, as `count` counts them (Consul's txn endpoint)."""
 MAX_TRANSACTION = 500_000
 """Bytes of a transaction's JSON, base64 included (Consul answers 413 or resets beyond 512 KB)."""
 
@@ -218,14 +218,19 @@ class Store(Protocol):
         """Let go of connections; a call that blocks in another thread ends with StoreUnavailable soon."""
 
 
+def count(operations: Sequence[Operation]) -> int:
+    """How many of Consul's operations these are: a Delete is two."""
+    return len(operations) + sum(isinstance(operation, Delete) for operation in operations)
+
+
 def check_size(operations: Sequence[Operation]) -> None:
     """Refuse what the store would.
 
     Raises:
         TooLarge: too many operations, a value over MAX_VALUE, or all together over MAX_TRANSACTION.
     """
-    if len(operations) > MAX_OPERATIONS:
-        raise TooLarge(f"{len(operations)} operations in one transaction; the store takes {MAX_OPERATIONS}")
+    if count(operations) > MAX_OPERATIONS:
+        raise TooLarge(f"{count(operations)} operations in one transaction; the store takes {MAX_OPERATIONS}")
     total = 0
     for operation in operations:
         if isinstance(operation, Set | Create | Swap):
