@@ -42,6 +42,7 @@ from roj.runtime.interface import (
     NameTaken,
     NotFound,
     PortTaken,
+    RestartPolicy,
     Runtime,
     StartRefused,
 )
@@ -116,8 +117,7 @@ class Hands:
                     self._runtime.unpause(id)
                     done.changes.append("let a paused container go on")
                 case SetPolicy(id, policy):
-                    with suppress(NotFound):
-                        self._runtime.set_restart_policy(id, policy)
+                    self._set_policy(id, policy)
                 case Stop(id, policy):
                     self._stop(id, policy)
                 case Remove(id) | Replace(id):
@@ -128,6 +128,13 @@ class Hands:
                 case Finish():
                     done.finish = True
         return done
+
+    def _set_policy(self, id: str, policy: RestartPolicy) -> None:
+        try:
+            self._runtime.set_restart_policy(id, policy)
+        except NotFound as gone:
+            if policy != "no":  # what was to be called launched is not there any more
+                raise TemporaryError(f"a container went meanwhile: {gone}", 0.1) from gone
 
     def _stop(self, id: str, policy: str) -> None:
         self._looker.stopping(id)

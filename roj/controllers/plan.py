@@ -18,6 +18,8 @@ from roj.runtime.interface import ContainerDetails, Network, RestartPolicy
 
 SETTLE = 1.0
 """Seconds that every container has run before the instance is launched (DESIGN.md section 1)."""
+HAIR = 0.02
+"""Seconds more, so that the look is not a hair too early and must be repeated."""
 GLANCE = 0.5
 """Seconds until another look at something that Docker is in the middle of."""
 SERVING: RestartPolicy = "unless-stopped"
@@ -262,7 +264,7 @@ def _keep_up(name: str, found: ContainerDetails, actual: Actual, look: _Look, *,
             if uptime >= SETTLE:
                 look.healthy.append(found)
             else:
-                look.again.append(max(0.01, SETTLE - uptime))  # a clock of floats may fall short by a hair
+                look.again.append(SETTLE - uptime + HAIR)
             if (trouble := actual.troubles.get(name)) is not None and uptime < SETTLE:
                 look.problems.append(_ended(name, found, trouble))
         case "paused":
