@@ -124,16 +124,21 @@ def inspect_instance(store: Store, reference: str) -> Data:
 
 
 def find_instance(rows: Iterable[InstanceRow], reference: str) -> InstanceRow:
-    """The row of an id, of `NODE/ID`, or of the beginning of an id that no other has. An exact one wins.
+    """The row of an id, of `NODE/ID`, or of the beginning of an id that no other has.
+
+    An exact one wins, and of two that are exact the one that the store has a record of, as for writing
+    (`roj.client.references`).
 
     Raises:
         NotFound: there is none.
         Invalid: several begin so; the message has them.
     """
-    rows = list(rows)
+    node, slash, id = reference.rpartition("/")
+    there = [row for row in rows if not slash or row.node == node]
     for candidates in (
-        [row for row in rows if reference in (row.id, row.full_name)],
-        [row for row in rows if row.id.startswith(reference) or row.full_name.startswith(reference)],
+        [row for row in there if row.id == id and row.phase != "unclaimed"],
+        [row for row in there if row.id == id],
+        [row for row in there if id and row.id.startswith(id)],
     ):
         if len(candidates) == 1:
             return candidates[0]

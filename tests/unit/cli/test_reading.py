@@ -305,6 +305,16 @@ def test_an_instance_by_a_beginning_that_several_have_is_refused_with_the_candid
     assert seed.roj("inspect", "instance", "db").code == 4
 
 
+def test_of_two_exact_ids_the_one_with_a_record_is_meant(seed: Seed) -> None:
+    seed.node("n1")
+    seed.node("n2")
+    seed.status("n1", "a", "unclaimed")
+    seed.instance("n2", "a")
+    assert seed.roj("inspect", "instance", "a", "-o", "name").out == "n2/a\n"
+    assert seed.roj("inspect", "instance", "n1/a", "-o", "name").out == "n1/a\n"
+    assert seed.roj("inspect", "instance", "n1/").code == 4
+
+
 def test_everything_of_a_node_and_of_an_app(seed: Seed) -> None:
     seed.app()
     seed.node("n1")
