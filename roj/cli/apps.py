@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +18,24 @@ why_option = click.option("-m", "--why", metavar="WHY", default="", help="Why: k
 """Every command that writes takes it."""
 
 
-@click.command()
+class _WithCommand(click.Command):
+    """What stands behind `--` is the container's command, and never taken for an argument of roj's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        ctx.meta[_COMMAND] = tuple(args[at + 1 :])
+        return super().parse_args(ctx, args[:at])
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+_COMMAND = "roj.command"
+
+
+@click.command(cls=_WithCommand)
 @click.argument("reference", metavar="NAME:VERSION")
-@click.argument("image", required=False)
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("image", metavar="[IMAGE]", required=False)
 @click.option(
     "-p", "--port", "ports", metavar="[NAME=]CONTAINER[:HOST][/tcp|udp]", multiple=True,
     help="Publish a port of the container, first, at a port of the node, second (Docker's order reversed). HOST left "
@@ -60,11 +75,12 @@ def create(
     from roj.client.apps import create_app
 
     faults: list[Fault] = []
+    flags["command"] = context.meta[_COMMAND]
     found = taken("NAME:VERSION", parse_app_reference, [reference], faults)
     if file is not None:
         if image is not None or any(flags[word] for word in ("ports", "env", "volumes", "labels", "command")):
             raise click.UsageError("-f goes with no IMAGE, flags or COMMAND: the file says it all.", context)
-        spec = _checked(lambda: AppSpec.checked(file_content(file)), faults)
+        spec = _checked(lambda: _spec_of_file(file), faults)
     elif image is None:
         raise click.UsageError("Name an IMAGE, or a file with -f.", context)
     else:
@@ -72,12 +88,7 @@ def create(
     name, version = found[0]
     with opened(context) as client:
         written = create_app(client, name, version, spec, flags["why"])
-    for container in spec.containers:
-        of = "of the container" if len(spec.containers) == 1 else f"of {container.name}"
-        for port in container.ports:
-            at = f"port {port.host}" if port.host is not None else "a port that each node chooses"
-            udp = "/udp" if port.protocol == "udp" else ""
-            say(f"port {port.container}{udp} {of} is reached at {at} of the node")
+    _tell_ports(spec)
     say(f"created app {name}:{version}" if written else f"app {name}:{version} is there already, the same")
 
 
@@ -92,13 +103,54 @@ def _checked(read: Callable[[], AppSpec], faults: list[Fault]) -> AppSpec:
     return spec
 
 
+def _tell_ports(spec: AppSpec) -> None:
+    """Which number is whose: the order of `-p` is Docker's reversed."""
+    for container in spec.containers:
+        of = "of the container" if len(spec.containers) == 1 else f"of {container.name}"
+        for port in container.ports:
+            udp = "/udp" if port.protocol == "udp" else ""
+            variable = f"ROJ_PORT_{port.container}" + ("_UDP" if udp else "")
+            at = (
+                f"port {port.host} of the node"
+                if port.host is not None
+                else f"a port that each node chooses ({variable} in the container)"
+            )
+            say(f"port {port.container}{udp} {of} is reached at {at}")
+
+
+def _spec_of_file(file: str) -> AppSpec:
+    """The app that a file describes. Raises InvalidInput, with all faults and their places."""
+    content = file_content(file)
+    if not isinstance(content, dict):
+        raise InvalidInput([Fault(file, "is no app file: `containers:` with a list is what it has")])
+    try:
+        return AppSpec.checked(content)
+    except InvalidInput as refused:
+        raise InvalidInput(
+            Fault(
+                fault.place,
+                "is to be a text: put it in quotes" if fault.problem == _NO_TEXT else fault.problem,
+            )
+            for fault in refused.faults
+        ) from None
+
+
+_NO_TEXT = "Input should be a valid string"
+
+
 def _spec(name: str, image: str, flags: dict[str, Any]) -> AppSpec:
     """The app that the flags describe. Raises InvalidInput, with all faults."""
     faults: list[Fault] = []
+    ports: list[dict[str, Any]] = []
+    texts: list[str] = []
+    for text in flags["ports"]:
+        for port in taken("-p", port_of, [text], faults):
+            ports.append(port)
+            texts.append(text)
     container: dict[str, Any] = {
         "name": name,
         "image": image,
-        "ports": taken("-p", port_of, flags["ports"], faults),
+        "ports": ports,
         "env": pairs_of("-e", flags["env"], faults),
         "volumes": list(flags["volumes"]),
         "labels": pairs_of("--label", flags["labels"], faults),
@@ -108,15 +160,18 @@ def _spec(name: str, image: str, flags: dict[str, Any]) -> AppSpec:
     try:
         spec = AppSpec.checked({"containers": [container]})
     except InvalidInput as more:
-        faults.extend(Fault(_flag(fault.place), fault.problem) for fault in more.faults)
+        faults.extend(Fault(_flag(fault.place, texts), fault.problem) for fault in more.faults)
     if faults:
         raise InvalidInput(faults)
     return spec
 
 
-def _flag(place: str) -> str:
+def _flag(place: str, ports: list[str]) -> str:
     """The flag that a place in the specification came from."""
-    within = place.removeprefix("containers[0].")
+    within = place.removeprefix("containers[0]").removeprefix(".")
+    port = re.match(r"ports\[(\d+)\]", within)
+    if port is not None:
+        return f"-p {ports[int(port[1])]}"
     flags = {
         "ports": "-p",
         "env": "-e",
@@ -124,11 +179,9 @@ def _flag(place: str) -> str:
         "labels": "--label",
         "image": "IMAGE",
         "name": "NAME",
+        "command": "COMMAND",
     }
-    for word, flag in flags.items():
-        if within.startswith(word):
-            return flag
-    return within
+    return next((flag for word, flag in flags.items() if within.startswith(word)), within)
 
 
 def _references(texts: list[str]) -> list[tuple[str, str]]:

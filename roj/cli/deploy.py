@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import click
 
 from roj.api.faults import Fault, InvalidInput
@@ -9,6 +12,9 @@ from roj.api.names import parse_app_reference
 from roj.cli.apps import why_option
 from roj.cli.context import opened, say, store_option
 from roj.cli.waiting import wait_and_tell, wait_options
+
+if TYPE_CHECKING:
+    from roj.client.deployment import Launch
 
 
 @click.command()
@@ -47,16 +53,25 @@ def deploy(
     except ValueError as problem:
         raise InvalidInput([Fault("NAME:VERSION", str(problem))]) from None
     with opened(context) as client:
-        launches = launch(client, name, version, nodes, count=count, id=id, why=why)
-        for made in launches:
-            click.echo(made.id)
-            say(
-                f"{made.id} is there already"
-                if made.existed
-                else f"{made.id}: {reference} is launched on {made.node}"
-            )
+        launches = launch(client, name, version, nodes, count=count, id=id, why=why, created=_told(reference))
         if id is None:
-            say("Deployed again, it makes more instances; --id ID makes it the same one.")
+            say("The same again makes more instances; with --id ID it would not.")
         if waits:
             awaited = [Awaited(made.node, made.id, made.uid, "start", made.generation) for made in launches]
             wait_and_tell(context, client, awaited, timeout)
+
+
+def _told(reference: str) -> Callable[[Launch], None]:
+    """Prints each instance as soon as the store has it: what is printed stands, whatever comes after."""
+
+    def tell(made: Launch) -> None:
+        click.echo(made.id)
+        say(
+            f"{made.id} is there already"
+            if made.existed
+            else f"{made.id}: {reference} is to run on {made.node}"
+        )
+        if made.away:
+            say(f"{made.node} is away: it does that when it is back")
+
+    return tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Hashable, Iterable
@@ -68,7 +69,7 @@ def taken(flag: str, read: Callable[[str], Any], texts: Iterable[str], faults: l
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once."""
+    """YAML in which a key stands once, and no anchor holds itself."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[Hashable, None] = {}
@@ -86,20 +87,53 @@ def file_content(path: str) -> Any:
     """What a YAML or JSON file says; `-` is stdin.
 
     Raises:
-        InvalidInput: it cannot be read, or is neither.
+        InvalidInput: it cannot be read, is neither, is empty, or has a key twice.
     """
     place = "stdin" if path == "-" else path
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         raise InvalidInput(
             [Fault(place, f"cannot be read: {getattr(problem, 'strerror', None) or problem}")]
         ) from None
+    content = parsed(text, place)
+    if content is None:
+        raise InvalidInput([Fault(place, "is empty; `roj create --help` shows an app file")])
+    return content
+
+
+def parsed(text: str, place: str) -> Any:
+    """What a text in YAML or JSON says; None where it says nothing. Raises InvalidInput."""
+    try:
+        return _from_json(text, place)
+    except ValueError as problem:
+        if isinstance(problem, InvalidInput):
+            raise
+    except RecursionError:
+        raise InvalidInput([Fault(place, "is nested too deeply")]) from None
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         raise InvalidInput([Fault(place, f"{where}{problem.problem or problem}")]) from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as problem:
-        raise InvalidInput([Fault(place, f"is neither YAML nor JSON: {problem}")]) from None
+    except RecursionError:
+        raise InvalidInput([Fault(place, "is nested too deeply")]) from None
+    except (yaml.YAMLError, ValueError, TypeError) as problem:
+        words = " ".join(str(problem).split())
+        raise InvalidInput([Fault(place, f"is neither YAML nor JSON: {words}")]) from None
+
+
+def _from_json(text: str, place: str) -> Any:
+    """JSON is read as JSON: as YAML it may have no tabs, and other escapes mean other characters."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in seen:
+                raise InvalidInput([Fault(place, f"the key {key!r} stands twice")])
+            seen[key] = value
+        return seen
+
+    return json.loads(text, object_pairs_hook=once)

@@ -68,8 +68,9 @@ def adopt(context: click.Context, reference: str, why: str) -> None:
     It ends a hold, where the store went back to an older order: the newer one, which the node obeys, is put back. And it
     claims an unclaimed instance, of which the store has no record.
     """
-    from roj.client.goals import adopt as put_back
+    from roj.client.adoption import adopt as put_back
 
     with opened(context) as client:
         change = put_back(client, reference, why)
-    say(f"{change.id} is written down: goal {change.goal}, generation {change.generation}")
+    already = "" if change.written else " already"
+    say(f"{change.id} is written down{already}: goal {change.goal}, generation {change.generation}")

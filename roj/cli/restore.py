@@ -15,8 +15,14 @@ _TABLE: Table[Any] = Table(
         Column("WHAT", lambda row: row.what),
         Column("NAME", lambda row: row.name),
         Column("OUTCOME", lambda row: row.outcome),
+        Column("MESSAGE", lambda row: row.message, folds=True),
     ),
-    fields=lambda row: {"what": row.what, "name": row.name, "outcome": row.outcome},
+    fields=lambda row: {
+        "what": row.what,
+        "name": row.name,
+        "outcome": row.outcome,
+        "message": row.message,
+    },
     name=lambda row: row.name,
 )
 
@@ -41,7 +47,7 @@ def restore(context: click.Context, state_dir: Path, dry_run: bool, output: str)
 
     \b
     created   it was missing (with --dry-run: it is)
-    there     the store has the same
+    there     the store has the same, or what an operator wrote on top of it
     other     the store has something else, which stays
     lost      this node does not know it either
     """

@@ -10,7 +10,7 @@ from roj.api.duration import parse_duration
 from roj.cli.context import Function, say
 from roj.cli.errors import FAILED, INTERRUPTED, NOT_CONVERGED
 from roj.client.client import Client
-from roj.client.waiting import Awaited, Outcome, wait
+from roj.client.waiting import Awaited, Outcome, wait, worst
 
 
 class _Duration(click.ParamType[float]):
@@ -47,13 +47,15 @@ def wait_and_tell(context: click.Context, client: Client, awaited: Sequence[Awai
     except KeyboardInterrupt:
         say("\nno longer waiting; the order stands. `roj instances` shows how it goes on.")
         context.exit(INTERRUPTED)
-    failed = [outcome for outcome in outcomes if outcome.result == "failed"]
-    pending = [outcome for outcome in outcomes if outcome.result == "pending"]
-    for outcome in pending:
-        say(f"{outcome.awaited.id}: not in {timeout:g} s: {_words(outcome)}")
-    if failed or pending:
-        say("The order stands. `roj instances` shows how it goes on.")
-        context.exit(NOT_CONVERGED if pending else FAILED)
+    result = worst(outcomes)
+    if result == "converged":
+        return
+    late = "not waited for any longer" if result == "failed" else f"not in {timeout:g} s"
+    for outcome in outcomes:
+        if outcome.result == "pending":
+            say(f"{outcome.awaited.id}: {late}: {_words(outcome)}")
+    say("The order stands. `roj instances` shows how it goes on.")
+    context.exit(FAILED if result == "failed" else NOT_CONVERGED)
 
 
 def _tell(outcome: Outcome) -> None:

@@ -12,7 +12,22 @@ from roj.api.instance import AppUse, Instance
 from roj.api.record import digest_of
 from roj.client import errors
 from roj.client.client import Client
-from roj.store.interface import Conflict, Create, Delete, Entry, Operation, Swap, TooLarge
+from roj.store.interface import (
+    MAX_OPERATIONS,
+    CheckAbsent,
+    Conflict,
+    Create,
+    Delete,
+    Discard,
+    Entry,
+    Operation,
+    Swap,
+    TooLarge,
+    check_size,
+)
+
+MAX_HOST_PORTS = MAX_OPERATIONS - 4
+"""Fixed ports of one app: an instance is created with its claims at once, beside two checks and the guard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,49 +41,65 @@ class StoredApp:
 
 
 def create_app(client: Client, name: str, version: str, spec: AppSpec, why: str = "") -> bool:
-    """Write an app: 1 request, 2 where it is there already. Whether it was written: the same again is not.
+    """Write an app: 1 read and 1 write; 1 read where it is there already. Whether it was written: the same again is not.
 
     Raises:
         errors.Conflict: there is another app of that name and version.
-        errors.Invalid: it is too large for the store.
+        errors.Invalid: it is too large for the store, or takes more fixed ports than one transaction can claim.
+        errors.Unreachable: no answer to the write in time.
     """
-    environment = client.environment
     app = App(
         name=name,
         version=version,
         containers=spec.containers,
-        created=environment.now(),
+        created=client.environment.now(),
         created_by=client.who,
         why=why,
     )
-    key, value = keys.app(name, version), app.encode()
+    if len(spec.host_ports()) > MAX_HOST_PORTS:
+        raise errors.Invalid(
+            f"app {app.reference} takes {len(spec.host_ports())} fixed ports of its node; {MAX_HOST_PORTS} is the most",
+            hint="Leave the host out where any port of the node will do.",
+        )
+    write = Create(keys.app(name, version), app.encode())
+    try:
+        check_size([write])
+    except TooLarge as problem:
+        raise errors.Invalid(f"app {app.reference} is too large for the store: {problem}") from None
+
+    written = False
 
     def applied() -> bool:
-        entry = client.store.get(key, consistent=True)
-        return entry is not None and entry.value == value
+        entry = client.store.get(write.key, consistent=True)
+        return entry is not None and entry.value == write.value
 
-    try:
-        client.write([Create(key, value)], applied)
-    except TooLarge as problem:
-        raise errors.Invalid(f"app {app.reference} is too large: {problem}") from None
-    except Conflict:
+    def attempt() -> bool:
+        nonlocal written
         there = find_app(client, name, version)
-        if there is None:
-            raise errors.Conflict(f"app {app.reference} was removed just now", hint="Repeat it.") from None
-        if there.app.spec == spec:
+        if there is not None and there.app.spec != spec:
+            raise errors.Conflict(
+                f"app {app.reference} is there already, with another specification",
+                hint=f"Apps never change: write it under another version. `roj export app {app.reference}` prints it.",
+            )
+        if there is not None:
+            return True
+        try:
+            client.write([write], applied, otherwise="The same again is safe.")
+        except Conflict:
             return False
-        raise errors.Conflict(
-            f"app {app.reference} is there already, with another specification",
-            hint=f"Apps never change: write it under another version. `roj export app {app.reference}` prints it.",
-        ) from None
-    return True
+        written = True
+        return True
+
+    if not client.again(attempt):
+        raise errors.Conflict(f"others write and remove app {app.reference} all the time", hint="Repeat it.")
+    return written
 
 
 def find_app(client: Client, name: str, version: str) -> StoredApp | None:
     """An app, or None: 1 request.
 
     Raises:
-        errors.Conflict: its record does not parse.
+        errors.Failed: its record does not parse.
     """
     entry = client.store.get(keys.app(name, version), consistent=True)
     if entry is None:
@@ -76,7 +107,7 @@ def find_app(client: Client, name: str, version: str) -> StoredApp | None:
     try:
         app = App.decode(entry.value)
     except UnreadableRecord as problem:
-        raise errors.Conflict(f"app {name}:{version} cannot be used: {problem}") from None
+        raise errors.Failed(f"the record of app {name}:{version} is not understood: {problem}") from None
     reference = AppReference(name=name, version=version, digest=digest_of(entry.value))
     return StoredApp(app, reference, entry.version)
 
@@ -101,15 +132,22 @@ def get_app(client: Client, name: str, version: str) -> StoredApp:
     return found
 
 
-def pinned_images(client: Client, name: str, version: str) -> dict[str, str]:
-    """The image digests that an app's tags are pinned to, by container: 1 request."""
-    prefix = keys.pins(name, version)
+def pinned_images(client: Client, app: App) -> dict[str, str]:
+    """The image digests that an app's tags are pinned to, by container: 1 request.
+
+    A pin of another image (of an app of that name and version that was removed) is none of it.
+    """
+    prefix = keys.pins(app.name, app.version)
+    images = {container.name: container.image for container in app.containers}
     pinned = {}
     for entry in client.store.list(prefix).entries:
+        container = entry.key.removeprefix(prefix)
         try:
-            pinned[entry.key.removeprefix(prefix)] = Pin.decode(entry.value).digest
+            pin = Pin.decode(entry.value)
         except UnreadableRecord:
             continue
+        if images.get(container) == pin.image:
+            pinned[container] = pin.digest
     return pinned
 
 
@@ -121,77 +159,100 @@ def guard_write(client: Client, name: str, version: str, change: str) -> Operati
 
 
 def remove_apps(client: Client, references: Sequence[tuple[str, str]]) -> None:
-    """Remove apps with their pins: 1 list and, for each, 3 reads and 1 write.
+    """Remove apps with their pins: 1 list and, for each, 2 reads and 1 write.
 
-    All are looked at before the first is removed.
+    All are looked at before the first is removed. The guard is read before the list and deleted with the app: a deploy
+    that came in between has moved it, and the removal fails.
 
     Raises:
         errors.NotFound: one is not there; nothing was removed.
         errors.Conflict: an instance, or a revision that one may be rolled back to, uses one; nothing was removed.
+        errors.Unreachable: no answer to a write in time.
     """
-    guards: dict[tuple[str, str], Entry | None] = {
-        (name, version): client.store.get(keys.app_use(name, version), consistent=True)
-        for name, version in references
-    }
-    entries = {(name, version): client.store.get(keys.app(name, version)) for name, version in references}
-    missing = [f"{name}:{version}" for (name, version), entry in entries.items() if entry is None]
+    store = client.store
+    found: dict[tuple[str, str], tuple[Entry, Entry | None]] = {}
+    missing = []
+    for name, version in references:
+        guard = store.get(keys.app_use(name, version), consistent=True)
+        entry = store.get(keys.app(name, version), consistent=True)
+        if entry is None:
+            missing.append(f"{name}:{version}")
+        else:
+            found[name, version] = entry, guard
     if missing:
         raise errors.NotFound(f"there is no app {', '.join(missing)}", hint="`roj apps` lists all.")
     _refuse_used(client, references)
-    for name, version in references:
-        entry, guard = entries[name, version], guards[name, version]
-        assert entry is not None
-        operations: list[Operation] = [Delete(entry.key, entry.version)]
-        if guard is not None:
-            operations.append(Delete(guard.key, guard.version))
-        else:
-            # No guard: nothing ever used it. One that came meanwhile fails this; it goes with the same transaction.
-            guard_key = keys.app_use(name, version)
-            value = AppUse(change=client.environment.new_id()).encode()
-            operations.append(Create(guard_key, value))
-        for pin in client.store.list(keys.pins(name, version)).entries:
-            operations.append(Delete(pin.key, pin.version))
-        key = entry.key
-        try:
-            client.write(operations, lambda key=key: client.store.get(key, consistent=True) is None)  # type: ignore[misc]
-        except Conflict:
-            _refuse_used(client, [(name, version)])
-            raise errors.Conflict(
-                f"app {name}:{version} was used or removed by somebody else just now", hint="Look again."
-            ) from None
-        if guard is None:
-            _drop_guard(client, name, version)
+    for (name, version), (entry, guard) in found.items():
+        _remove(client, name, version, entry, guard)
 
 
-def _drop_guard(client: Client, name: str, version: str) -> None:
-    entry = client.store.get(keys.app_use(name, version), consistent=True)
-    if entry is not None:
-        try:
-            client.store.delete(entry.key, entry.version)
-        except Conflict:
-            return  # the app is there again, and in use
+def _remove(client: Client, name: str, version: str, entry: Entry, guard: Entry | None) -> None:
+    operations: list[Operation] = [
+        Delete(entry.key, entry.version),
+        # Without a guard nothing ever used it; one that came meanwhile fails this.
+        CheckAbsent(keys.app_use(name, version)) if guard is None else Delete(guard.key, guard.version),
+        *_pins_dropped(client, name, version, entry),
+    ]
+
+    def gone() -> bool:
+        there = client.store.get(entry.key, consistent=True)
+        return there is None or there.version != entry.version
+
+    try:
+        client.write(operations, gone, otherwise=f"`roj apps {name}` shows it; the same again is safe.")
+    except Conflict:
+        if gone():
+            return
+        _refuse_used(client, [(name, version)])
+        raise errors.Conflict(
+            f"app {name}:{version} was used by somebody else just now", hint="Look again."
+        ) from None
+
+
+def _pins_dropped(client: Client, name: str, version: str, entry: Entry) -> list[Operation]:
+    try:
+        containers = [container.name for container in App.decode(entry.value).containers]
+    except UnreadableRecord:
+        prefix = keys.pins(name, version)
+        containers = [pin.key.removeprefix(prefix) for pin in client.store.list(prefix).entries]
+    return [Discard(keys.pin(name, version, container)) for container in containers]
 
 
 def _refuse_used(client: Client, references: Sequence[tuple[str, str]]) -> None:
     wanted = dict.fromkeys(references)
     users: dict[tuple[str, str], list[str]] = {}
     for entry in client.store.list(keys.DESIRED, consistent=True).entries:
-        if "/instances/" not in entry.key:
-            continue
+        match entry.key.removeprefix(keys.DESIRED).split("/"):
+            case [node, "instances", id]:
+                name = f"{node}/{id}"
+            case _:
+                continue
         try:
             instance = Instance.decode(entry.value)
         except UnreadableRecord as problem:
             raise errors.Conflict(
-                f"the record {entry.key} does not parse, so it is not known what it uses: {problem}"
+                f"the record of {name} is not understood, so it may use the app: {problem}",
+                hint=f"`roj inspect instance {name}` shows it.",
             ) from None
-        for app in dict.fromkeys(
-            (revision.app.name, revision.app.version) for revision in instance.revisions
-        ):
+        now = (instance.app.name, instance.app.version)
+        kept = [(revision.app.name, revision.app.version) for revision in instance.revisions]
+        for app in dict.fromkeys([now, *kept]):
             if app in wanted:
-                users.setdefault(app, []).append(f"{instance.node}/{instance.id}")
+                how = (
+                    "is being undeployed"
+                    if instance.goal == "undeploy"
+                    else ""
+                    if app == now
+                    else "an earlier revision"
+                )
+                users.setdefault(app, []).append(f"{name} ({how})" if how else name)
     if users:
         words = "; ".join(
-            f"app {name}:{version} is used by {', '.join(found[:5])}" + (" ..." if len(found) > 5 else "")
+            f"app {name}:{version} is used by {', '.join(found[:10])}"
+            + (f" and {len(found) - 10} more" if len(found) > 10 else "")
             for (name, version), found in users.items()
         )
-        raise errors.Conflict(words, hint="`roj undeploy INSTANCE` first.")
+        raise errors.Conflict(
+            words,
+            hint="`roj undeploy INSTANCE` first, and remove it when that is done.",
+        )

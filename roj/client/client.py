@@ -1,13 +1,15 @@
 """A client: who asks, of which store; and how a write is made certain.
 
-The operations are functions of their own modules: `apps`, `deployment`, `goals`, `adoption`, `waiting`, `restoration`.
+The operations are functions of their own modules, each with the number of requests that it makes: `apps`, `deployment`,
+`goals`, `adoption`, `waiting`, `restoration`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from roj.client import errors
 from roj.environment import Environment
 from roj.store.interface import Conflict, Operation, Store, StoreUnavailable
 
@@ -25,33 +27,46 @@ class Client:
     environment: Environment
     who: str = ""
 
-    def write(self, operations: list[Operation], applied: Callable[[], bool]) -> None:
-        """Run a transaction, and find out what became of it where its answer is lost.
+    def write(self, operations: Sequence[Operation], applied: Callable[[], bool], *, otherwise: str) -> None:
+        """Run a transaction: 1 request; and find out what became of it where its answer is lost: 1 or 2 more a try.
+
+        It is repeated only after a look that did not find it, and its preconditions do not hold a second time: one
+        that was on its way all along is not applied twice.
 
         Args:
             operations: with preconditions that do not hold a second time.
             applied: whether the store has what was to be written: looks for the write's own change id.
+            otherwise: what the operator can do where the outcome stays unknown.
 
         Raises:
-            roj.store.interface.Conflict: a precondition did not hold.
-            StoreUnavailable: the store did not answer in time; the write may have been applied.
+            roj.store.interface.Conflict: a precondition did not hold; nothing was written.
+            errors.Unreachable: no answer within PATIENCE; it may have been written.
         """
-        deadline = self.environment.monotonic() + PATIENCE
+        environment = self.environment
+        deadline = environment.monotonic() + PATIENCE
         delay, unsure = 0.1, False
+        refused: Conflict | None = None
         while True:
             try:
-                self.store.transact(operations)
-                return
-            except Conflict:
                 if unsure and applied():
                     return
-                raise
-            except StoreUnavailable:
-                unsure = True
-                if self.environment.monotonic() + delay > deadline:
+                if refused is not None:
+                    raise refused
+                self.store.transact(operations)
+                return
+            except Conflict as conflict:
+                if not unsure or refused is not None:
                     raise
-            self.environment.sleep(delay)
-            delay *= 2
+                refused = conflict
+                continue
+            except StoreUnavailable as error:
+                unsure = True
+                if environment.monotonic() + delay > deadline:
+                    raise errors.Unreachable(
+                        f"the store {error}; whether it was written is not known", hint=otherwise
+                    ) from error
+            environment.sleep(delay)
+            delay = min(delay * 2, 2.0)
 
     def again(self, attempt: Callable[[], bool]) -> bool:
         """Call `attempt` until it returns True, at most TRIES times, pausing in between; whether it did.
@@ -61,5 +76,5 @@ class Client:
         for number in range(TRIES):
             if attempt():
                 return True
-            self.environment.sleep(self.environment.random.uniform(0.0, 0.02 * 2**number))
+            self.environment.sleep(self.environment.random.uniform(0.0, min(0.02 * 2**number, 1.0)))
         return False

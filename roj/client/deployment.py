@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from roj.api import keys
@@ -13,7 +13,10 @@ from roj.api.node import Node
 from roj.client import errors
 from roj.client.apps import StoredApp, get_app, guard_write, pinned_images
 from roj.client.client import Client
-from roj.store.interface import MAX_OPERATIONS, Check, Conflict, Create, Entry, Listing, Operation
+from roj.client.cluster import Cluster, holder, read_cluster
+from roj.client.records import has_change
+from roj.client.snapshot import Unreadable, decoded
+from roj.store.interface import MAX_OPERATIONS, Check, Conflict, Create, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +29,18 @@ class Launch:
     generation: int
     existed: bool = False
     """It was there already, as asked for; nothing was written."""
+    away: bool = False
+    """Its node is away: it does it when it is back."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Cluster:
-    """What is desired in the whole cluster, as one list gave it."""
+class _Batch:
+    """What one transaction creates: instances of one node, under one change id."""
 
-    nodes: dict[str, Entry]
-    instances: dict[tuple[str, str], Entry]
-    claims: dict[str, Entry]
-
-    def holders(self, id: str) -> list[tuple[str, str]]:
-        return [place for place in self.instances if place[1] == id]
+    node: str
+    change: str
+    ids: dict[str, str]
+    """uid by id."""
 
 
 def deploy(
@@ -49,15 +52,23 @@ def deploy(
     count: int = 1,
     id: str | None = None,
     why: str = "",
+    created: Callable[[Launch], None] = lambda _: None,
 ) -> list[Launch]:
-    """Launch `count` instances of an app on each node: 4 reads, then 1 read and 1 write for each node.
+    """Launch `count` instances of an app on each node: 4 reads, then 1 read and 1 write a node and 61 instances.
 
     Everything is checked before the first write. A node that is away gets its order when it is back.
+
+    Args:
+        id: what the instance is to be called; by default the app's name and five characters. With it, the same again
+            is no change.
+        created: told of each as soon as the store has it: what is told stands, also where a later node is refused.
 
     Raises:
         errors.NotFound: there is no such app or node.
         errors.Invalid: the names or numbers cannot be meant.
         errors.Conflict: a port or the id is taken, a node takes nothing, or others wrote first again and again.
+        errors.Failed: the app's record is not understood.
+        errors.Unreachable: no answer to a write in time; the id that may be there is named.
     """
     _refuse_nonsense(nodes, count, id)
     nodes = list(dict.fromkeys(nodes))
@@ -65,20 +76,31 @@ def deploy(
     if count > 1 and app.app.spec.host_ports():
         ports = ", ".join(f"{port}/{protocol}" for protocol, port in app.app.spec.host_ports())
         raise errors.Invalid(
-            f"{app.app.reference} takes the fixed port {ports} of its node: only one instance fits there",
+            f"{app.reference} takes the fixed port {ports} of its node: only one instance fits there",
             hint="Leave --count out, or write a version of the app without a host port.",
         )
-    images = pinned_images(client, name, version)
-    cluster = _read(client)
-    if id is not None:
-        existing = _existing(cluster, app, nodes[0], id)
-        if existing is not None:
-            return [existing]
+    images = pinned_images(client, app.app)
+    cluster = read_cluster(client)
+    existing = _existing(cluster, app, nodes[0], id) if id is not None else None
+    if existing is not None:
+        created(existing)
+        return [existing]
     _refuse_impossible(cluster, app, nodes)
     launches: list[Launch] = []
     for node in nodes:
-        launches.extend(_launch_on(client, app, node, images, cluster, count=count, id=id, why=why))
+        left = count
+        while left:
+            made = _launch(client, app, node, images, cluster, count=min(ROOM, left), id=id, why=why)
+            left -= len(made)
+            launches.extend(made)
+            for launch in made:
+                cluster.reported[node, launch.id] = None  # the next one gets another id
+                created(launch)
     return launches
+
+
+ROOM = MAX_OPERATIONS - 3
+"""Instances of one transaction, beside its two checks and the guard; one with fixed ports is alone in its own."""
 
 
 def _refuse_nonsense(nodes: Sequence[str], count: int, id: str | None) -> None:
@@ -103,62 +125,53 @@ def _refuse_nonsense(nodes: Sequence[str], count: int, id: str | None) -> None:
         raise errors.Invalid("this cannot be deployed:", faults=faults)
 
 
-def _read(client: Client) -> _Cluster:
-    return _sorted_out(client.store.list(keys.DESIRED, consistent=True))
-
-
-def _sorted_out(listing: Listing) -> _Cluster:
-    cluster = _Cluster({}, {}, {})
-    for entry in listing.entries:
-        match entry.key.removeprefix(keys.DESIRED).split("/"):
-            case [node, "node"]:
-                cluster.nodes[node] = entry
-            case [node, "instances", id]:
-                cluster.instances[node, id] = entry
-            case [_, "ports", _]:
-                cluster.claims[entry.key] = entry
-    return cluster
-
-
-def _existing(cluster: _Cluster, app: StoredApp, node: str, id: str) -> Launch | None:
+def _existing(cluster: Cluster, app: StoredApp, node: str, id: str) -> Launch | None:
     """The instance that has the id, if it is the one that is asked for.
 
     Raises:
         errors.Conflict: the id is taken by another.
     """
-    for place in cluster.holders(id):
-        try:
-            instance = Instance.decode(cluster.instances[place].value)
-        except UnreadableRecord as problem:
-            raise errors.Conflict(f"{place[0]}/{id} is there, and does not parse: {problem}") from None
+    for place in cluster.places(id):
         if place[0] != node:
             raise errors.Conflict(
                 f"the id {id} is taken: {place[0]}/{id}", hint="Ids are unique in the cluster."
             )
+        instance = decoded(Instance, cluster.instances[place], node=node, id=id)
+        if isinstance(instance, Unreadable):
+            raise errors.Conflict(f"{node}/{id} is there, and is not understood: {instance.problem}")
         if instance.goal == "undeploy":
             raise errors.Conflict(f"{node}/{id} is being undeployed", hint="Repeat it when it is gone.")
         if instance.app != app.reference:
-            raise errors.Conflict(f"{node}/{id} is there already, and runs {instance.app}")
-        return Launch(node, id, instance.uid, instance.generation, existed=True)
+            raise errors.Conflict(
+                f"{node}/{id} is there already, and runs {instance.app}"
+                + (", another app of that name" if str(instance.app) == str(app.reference) else "")
+            )
+        away = node not in cluster.present
+        return Launch(node, id, instance.uid, instance.generation, existed=True, away=away)
+    for place in cluster.unclaimed(id):
+        raise errors.Conflict(
+            f"the id {id} is taken: {place[0]} reports {id}, of which the store has no record",
+            hint=f"`roj adopt {place[0]}/{id}` claims it, `roj undeploy {place[0]}/{id}` removes it.",
+        )
     return None
 
 
-def _refuse_impossible(cluster: _Cluster, app: StoredApp, nodes: Sequence[str]) -> None:
+def _refuse_impossible(cluster: Cluster, app: StoredApp, nodes: Sequence[str]) -> None:
     unknown = [node for node in nodes if node not in cluster.nodes]
     if unknown:
-        known = ", ".join(list(cluster.nodes)[:10])
+        known = list(cluster.nodes)
+        more = f" and {len(known) - 10} more" if len(known) > 10 else ""
         raise errors.NotFound(
             f"there is no node {', '.join(unknown)}",
-            hint=f"There are {known}."
+            hint=f"There are {', '.join(known[:10])}{more}."
             if known
             else "There are none yet: `roj agent` on a machine makes it one.",
         )
     problems = []
     for node in nodes:
-        try:
-            record = Node.decode(cluster.nodes[node].value)
-        except UnreadableRecord as problem:
-            problems.append(Fault(node, f"its record does not parse: {problem}"))
+        record = decoded(Node, cluster.nodes[node], name=node)
+        if isinstance(record, Unreadable):
+            problems.append(Fault(node, f"its record is not understood: {record.problem}"))
             continue
         for word, mark in (("forgotten", record.forgotten), ("cordoned", record.cordoned)):
             if mark is not None:
@@ -168,103 +181,119 @@ def _refuse_impossible(cluster: _Cluster, app: StoredApp, nodes: Sequence[str]) 
         for protocol, port in app.app.spec.host_ports():
             claim = cluster.claims.get(keys.port(node, protocol, port))
             if claim is not None:
-                problems.append(Fault(node, f"port {port}/{protocol} is held by {_holder(claim)}"))
+                problems.append(Fault(node, f"port {port}/{protocol} is held by {holder(claim)}"))
+    if len(problems) == 1:
+        raise errors.Conflict(f"{app.reference} cannot be deployed: {problems[0]}")
     if problems:
-        raise errors.Conflict("nothing was deployed:", faults=problems)
+        raise errors.Conflict(f"{app.reference} cannot be deployed:", faults=problems)
 
 
-def _holder(claim: Entry) -> str:
-    try:
-        return f"instance {PortClaim.decode(claim.value).instance}"
-    except UnreadableRecord:
-        return f"a claim that does not parse ({claim.key})"
-
-
-def _launch_on(
+def _launch(
     client: Client,
     app: StoredApp,
     node: str,
     images: dict[str, str],
-    cluster: _Cluster,
+    cluster: Cluster,
     *,
     count: int,
     id: str | None,
     why: str,
 ) -> list[Launch]:
-    """One transaction, or as many as the store's limit on operations asks for."""
-    room = MAX_OPERATIONS - 3 - len(app.app.spec.host_ports())
-    launches: list[Launch] = []
-    while len(launches) < count:
-        launches.extend(
-            _one_transaction(
-                client, app, node, images, cluster, count=min(room, count - len(launches)), id=id, why=why
-            )
-        )
-    return launches
+    """One transaction. `cluster` is as it was before the first; what was created since is found by the conflict.
 
-
-def _one_transaction(
-    client: Client,
-    app: StoredApp,
-    node: str,
-    images: dict[str, str],
-    cluster: _Cluster,
-    *,
-    count: int,
-    id: str | None,
-    why: str,
-) -> list[Launch]:
-    environment = client.environment
+    The change id and the uids stay the same however often it is tried: whichever try the store took, it is recognised.
+    """
+    batch = _new_batch(client, app, node, cluster, count=count, id=id)
     known = cluster
-    launches: list[Launch] = []
+    existing: Launch | None = None
 
     def attempt() -> bool:
-        nonlocal known, launches
-        change = environment.new_id()
-        launches, writes = [], []
-        taken = {place[1]: None for place in known.instances}
-        for _ in range(count):
-            new = id or new_instance_id(app.app.name, environment.random)
-            while id is None and new in taken:
-                new = new_instance_id(app.app.name, environment.random)
-            taken[new] = None
-            uid = environment.new_id()
-            instance = new_instance(
-                id=new, node=node, uid=uid, change=change, app=app.reference, when=environment.now(),
-                who=client.who, why=why, images=images,
-            )  # fmt: skip
-            launches.append(Launch(node, new, uid, 1))
-            writes.append(Create(keys.instance(node, new), instance.encode()))
-            for protocol, port in app.app.spec.host_ports():
-                claim = PortClaim(uid=uid, instance=new)
-                writes.append(Create(keys.port(node, protocol, port), claim.encode()))
+        nonlocal known, batch, existing
+        writes = _writes(client, app, batch, images, why)
+        name, version = app.app.name, app.app.version
         operations: list[Operation] = [
             Check(keys.node(node), known.nodes[node].version),
-            Check(keys.app(app.app.name, app.app.version), app.version),
-            guard_write(client, app.app.name, app.app.version, change),
+            Check(keys.app(name, version), app.version),
+            guard_write(client, name, version, batch.change),
             *writes,
         ]
-        first = keys.instance(node, launches[0].id)
+        first = next(iter(batch.ids))
 
         def applied() -> bool:
-            entry = client.store.get(first, consistent=True)
-            return entry is not None and entry.value == writes[0].value
+            return has_change(client, keys.instance(node, first), batch.change)
 
         try:
-            client.write(operations, applied)
+            client.write(operations, applied, otherwise=_otherwise(app, node, batch))
         except Conflict:
-            known = _read(client)
-            if get_app(client, app.app.name, app.app.version) != app:
-                raise errors.Conflict(f"app {app.app.reference} was removed or replaced just now") from None
-            if id is not None:
-                existing = _existing(known, app, node, id)
-                if existing is not None:
-                    launches = [existing]
-                    return True
+            known = read_cluster(client)
+            if _holds(known, batch):
+                return True
+            if get_app(client, name, version) != app:
+                raise errors.Conflict(f"app {app.reference} was removed or replaced just now") from None
+            existing = _existing(known, app, node, id) if id is not None else None
+            if existing is not None:
+                return True
             _refuse_impossible(known, app, [node])
+            taken = known.ids()
+            if any(each in taken for each in batch.ids):
+                batch = _new_batch(client, app, node, known, count=count, id=id)
             return False
         return True
 
     if not client.again(attempt):
-        raise errors.Conflict(f"others wrote to {node} first, again and again", hint="Repeat it.")
-    return launches
+        raise errors.Conflict(
+            f"others wrote to {node} or deployed {app.reference} first, again and again", hint="Repeat it."
+        )
+    if existing is not None:
+        return [existing]
+    away = node not in known.present
+    return [Launch(node, new, uid, 1, away=away) for new, uid in batch.ids.items()]
+
+
+def _new_batch(
+    client: Client, app: StoredApp, node: str, cluster: Cluster, *, count: int, id: str | None
+) -> _Batch:
+    environment = client.environment
+    taken = cluster.ids()
+    ids: dict[str, str] = {}
+    while len(ids) < count:
+        new = id or new_instance_id(app.app.name, environment.random)
+        if id is not None or (new not in taken and new not in ids):
+            ids[new] = environment.new_id()
+    return _Batch(node, environment.new_id(), ids)
+
+
+def _writes(client: Client, app: StoredApp, batch: _Batch, images: dict[str, str], why: str) -> list[Create]:
+    writes = []
+    for id, uid in batch.ids.items():
+        instance = new_instance(
+            id=id, node=batch.node, uid=uid, change=batch.change, app=app.reference, when=client.environment.now(),
+            who=client.who, why=why, images=images,
+        )  # fmt: skip
+        writes.append(Create(keys.instance(batch.node, id), instance.encode()))
+        claim = PortClaim(uid=uid, instance=id).encode()
+        writes += [
+            Create(keys.port(batch.node, protocol, port), claim)
+            for protocol, port in app.app.spec.host_ports()
+        ]
+    return writes
+
+
+def _holds(cluster: Cluster, batch: _Batch) -> bool:
+    """Whether the store has the batch: by the uid, which is of this deploy alone."""
+    id, uid = next(iter(batch.ids.items()))
+    entry = cluster.instances.get((batch.node, id))
+    if entry is None:
+        return False
+    try:
+        return Instance.decode(entry.value).uid == uid
+    except UnreadableRecord:
+        return False
+
+
+def _otherwise(app: StoredApp, node: str, batch: _Batch) -> str:
+    names = ", ".join(list(batch.ids)[:5]) + (" ..." if len(batch.ids) > 5 else "")
+    text = f"`roj instances {node}` shows whether {names} {'is' if len(batch.ids) == 1 else 'are'} there."
+    if len(batch.ids) == 1:
+        text += f" `roj deploy {app.reference} {node} --id {names}` is safe in either case."
+    return text

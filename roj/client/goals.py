@@ -1,20 +1,20 @@
-"""Goals: what operators want of instances that are there; and the adoption of those that the store lost or set back."""
+"""Goals: what operators want of instances that are there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roj.api import keys
-from roj.api.app import App
-from roj.api.faults import UnreadableRecord
-from roj.api.instance import LINEAGE, Goal, Instance, PortClaim, changed
-from roj.api.record import digest_of
+from roj.api.instance import Goal, Instance, changed
 from roj.client import errors
-from roj.client.apps import guard_write
 from roj.client.client import Client
-from roj.client.references import Target, find_targets
-from roj.store.interface import Check, Conflict, Create, Entry, Operation, Swap
+from roj.client.records import has_change
+from roj.client.references import Target, find_targets, with_status
+from roj.store.interface import MAX_OPERATIONS, MAX_TRANSACTION, Conflict, Create, Operation, Swap
+
+FULL = MAX_TRANSACTION // 2
+"""Bytes of records in one transaction; base64 adds a third, keys and JSON some more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +29,46 @@ class Change:
     written: bool = True
     """False: it was so already."""
     away: bool = False
-    """The node is away: it does it when it is back."""
+    """Its node is away: it does it when it is back."""
 
 
 def set_goals(client: Client, references: Sequence[str], goal: Goal, why: str = "") -> list[Change]:
-    """Set the goal of instances: 2 reads, then 1 write for each (and a read where somebody else wrote first).
+    """Set the goal of instances: the reads of `find_targets`, 1 for each node, and 1 write for 64 instances.
 
-    Every reference is resolved, and every refusal found, before the first write.
+    Every reference is resolved, and every refusal found, before the first write. The claims on ports stay until the
+    agent has undeployed it. An unclaimed instance is undeployed by the record that its node believes (1 read more).
 
     Raises:
         errors.NotFound, errors.Invalid: a reference means nothing, or several.
         errors.Conflict: an instance is being undeployed, has no record, or others wrote first again and again.
+        errors.Unreachable: no answer to a write in time.
     """
-    targets = find_targets(client, references)
+    targets = [
+        target if target.entry is not None else with_status(client, target)
+        for target in find_targets(client, references)
+    ]
     for target in targets:
         _refuse(target, goal)
     away = _away(client, targets)
-    return [_set(client, target, goal, why, away=target.node in away) for target in targets]
+    changes: dict[str, Change] = {}
+    for batch in _batches(targets):
+        for change in _set(client, batch, goal, why):
+            changes[f"{change.node}/{change.id}"] = replace(change, away=change.node in away)
+    return [changes[target.name] for target in targets]
+
+
+def _batches(targets: Sequence[Target]) -> list[list[Target]]:
+    """As few transactions as the store's limits allow."""
+    batches: list[list[Target]] = []
+    size = 0
+    for target in targets:
+        length = len(target.entry.value) if target.entry is not None else FULL // MAX_OPERATIONS
+        if not batches or len(batches[-1]) >= MAX_OPERATIONS or size + length > FULL:
+            batches.append([])
+            size = 0
+        batches[-1].append(target)
+        size += length
+    return batches
 
 
 def _refuse(target: Target, goal: Goal) -> None:
@@ -55,6 +78,11 @@ def _refuse(target: Target, goal: Goal) -> None:
             f"the store has no record of {target.name}: it is unclaimed",
             hint=f"`roj adopt {target.id}` claims it.",
         )
+    if instance is None and (target.status is None or target.status.believed is None):
+        raise errors.Conflict(
+            f"the store has no record of {target.name}, and {target.node} reports none that it obeys",
+            hint=f"`roj inspect instance {target.name}` shows what is known.",
+        )
     if instance is not None and instance.goal == "undeploy" and goal != "undeploy":
         raise errors.Conflict(
             f"{target.name} is being undeployed, and that is not taken back",
@@ -62,166 +90,95 @@ def _refuse(target: Target, goal: Goal) -> None:
         )
 
 
-def _set(client: Client, target: Target, goal: Goal, why: str, *, away: bool) -> Change:
-    entry = target.entry
-    result: Change | None = None
+def _set(client: Client, targets: Sequence[Target], goal: Goal, why: str) -> list[Change]:
+    """One transaction, made anew as long as others write first."""
+    environment = client.environment
+    change = environment.new_id()  # the same for every try: whichever the store took, it is recognised
+    current = list(targets)
+    done: dict[str, Change] = {}
 
     def attempt() -> bool:
-        nonlocal entry, result
-        environment = client.environment
-        current = Target(target.node, target.id, entry, target.status)
-        _refuse(current, goal)
-        instance = current.desired()
-        if instance is not None and instance.goal == goal:
-            result = Change(
-                target.node, target.id, instance.uid, goal, instance.generation, written=False, away=away
+        nonlocal current
+        operations: list[Operation] = []
+        written: dict[str, Change] = {}
+        for target in current:
+            _refuse(target, goal)
+            instance = target.desired()
+            if instance is not None and instance.goal == goal:
+                ours = change in instance.lineage
+                done[target.name] = change_of(instance, written=ours)
+                continue
+            before = instance or _believed(target)
+            new = changed(before, change=change, goal=goal, when=environment.now(), who=client.who, why=why)
+            key, value = keys.instance(target.node, target.id), new.encode()
+            operations.append(
+                Create(key, value) if target.entry is None else Swap(key, value, target.entry.version)
             )
+            written[target.name] = change_of(new)
+        if not operations:
             return True
-        change = environment.new_id()
-        if instance is None:
-            new = _on_top(client, _believed(current), None, change=change, goal=goal, why=why)
-        else:
-            new = changed(instance, change=change, goal=goal, when=environment.now(), who=client.who, why=why)
-        key = keys.instance(target.node, target.id)
-        write: Operation = (
-            Create(key, new.encode()) if entry is None else Swap(key, new.encode(), entry.version)
-        )
+        first = operations[0].key
         try:
-            client.write([write], lambda: _has_change(client, key, change))
+            client.write(
+                operations,
+                lambda: has_change(client, first, change),
+                otherwise="`roj instances` shows the goals; the same again is safe.",
+            )
         except Conflict:
-            entry = client.store.get(key, consistent=True)
-            if entry is None and target.entry is not None:
-                raise errors.NotFound(f"{target.name} was undeployed just now") from None
+            current = _again(client, current, written, goal, done)
             return False
-        result = Change(target.node, target.id, new.uid, goal, new.generation, away=away)
+        done.update(written)
         return True
 
-    if not client.again(attempt) or result is None:
-        raise errors.Conflict(f"others changed {target.name} first, again and again", hint="Repeat it.")
-    return result
+    if not client.again(attempt):
+        names = ", ".join(target.name for target in current)
+        raise errors.Conflict(f"others changed {names} first, again and again", hint="Repeat it.")
+    return [done[target.name] for target in targets]
 
 
-def adopt(client: Client, reference: str, why: str = "") -> Change:
-    """Write down as wanted what a node obeys or reports: ends a hold, claims an unclaimed instance.
-
-    3 to 5 reads and 1 write: the app (where the store lost it), its guard, the record, the claims on its fixed ports.
+def _again(
+    client: Client,
+    targets: Sequence[Target],
+    written: dict[str, Change],
+    goal: Goal,
+    done: dict[str, Change],
+) -> list[Target]:
+    """The targets that are not done yet as they are now: 1 read for each. One that is gone is done, if that was the goal.
 
     Raises:
-        errors.NotFound, errors.Invalid: the reference means nothing, or several.
-        errors.Conflict: there is nothing to adopt, or it cannot be.
+        errors.Conflict: one is gone, or was deployed anew.
     """
-    (target,) = find_targets(client, [reference])
-    believed = _believed(target)
-    stored: Instance | None = None
-    if target.entry is not None:
-        try:
-            stored = Instance.decode(target.entry.value)
-        except UnreadableRecord:
-            stored = None  # what is put back replaces it
-    change = client.environment.new_id()
-    new = _on_top(client, believed, stored, change=change, goal=believed.goal, why=why)
-    key = keys.instance(target.node, target.id)
-    sentinel = client.store.get(keys.node(target.node), consistent=True)
-    if sentinel is None:
-        raise errors.Conflict(
-            f"the store does not know the node {target.node}",
-            hint="Its agent makes it known when it has joined.",
-        )
-    operations: list[Operation] = [
-        Check(sentinel.key, sentinel.version),
-        *_app_put_back(client, target, new),
-        guard_write(client, new.app.name, new.app.version, change),
-        Create(key, new.encode()) if target.entry is None else Swap(key, new.encode(), target.entry.version),
-        *_claims_put_back(client, target, new),
-    ]
-    try:
-        client.write(operations, lambda: _has_change(client, key, change))
-    except Conflict:
-        raise errors.Conflict(f"somebody else changed {target.name} just now", hint="Look again.") from None
-    return Change(target.node, target.id, new.uid, new.goal, new.generation)
+    left = []
+    for target in targets:
+        wanted = written.get(target.name)
+        if wanted is None:
+            continue
+        entry = client.store.get(keys.instance(target.node, target.id), consistent=True)
+        now = replace(target, entry=entry)
+        if entry is None and target.entry is not None:
+            if goal != "undeploy":
+                raise errors.NotFound(f"{target.name} was undeployed just now")
+            done[target.name] = wanted
+            continue
+        instance = now.desired()
+        if instance is not None and instance.uid != wanted.uid:
+            raise errors.Conflict(
+                f"{target.name} was undeployed and deployed anew just now", hint="Look again."
+            )
+        left.append(now)
+    return left
 
 
-def _believed(target: Target) -> Instance:
-    status = target.status
-    if status is None or status.believed is None:
-        raise errors.Conflict(
-            f"there is nothing to adopt: the node of {target.name} does not report that it obeys another order",
-            hint=f"`roj inspect instance {target.id}` shows what is wanted and what is.",
-        )
-    return status.believed
-
-
-def _on_top(
-    client: Client, believed: Instance, stored: Instance | None, *, change: str, goal: Goal, why: str
-) -> Instance:
-    """`believed` as a new order on top of itself, of a generation above any that the store had."""
-    generation = max(believed.generation, stored.generation if stored is not None else 0)
-    return believed.model_copy(
-        update={
-            "goal": goal,
-            "generation": generation + 1,
-            "lineage": (change, *believed.lineage)[:LINEAGE],
-            "who": client.who,
-            "when": client.environment.now(),
-            "why": why,
-        }
+def change_of(instance: Instance, *, written: bool = True) -> Change:
+    """The change that made `instance`, or (not `written`) found it so."""
+    return Change(
+        instance.node, instance.id, instance.uid, instance.goal, instance.generation, written=written
     )
 
 
-def _app_put_back(client: Client, target: Target, new: Instance) -> list[Operation]:
-    key = keys.app(new.app.name, new.app.version)
-    entry = client.store.get(key, consistent=True)
-    if entry is not None:
-        if digest_of(entry.value) != new.app.digest:
-            raise errors.Conflict(
-                f"{target.name} runs another {new.app} than the store has (digest {new.app.digest[:12]})",
-                hint=f"`roj undeploy {target.id}`, then deploy the app that is wanted.",
-            )
-        return [Check(key, entry.version)]
-    app: App | None = target.status.believed_app if target.status is not None else None
-    if app is None or app.digest() != new.app.digest:
-        raise errors.Conflict(
-            f"the store has lost app {new.app}, and the node does not know it either",
-            hint=f"`roj create {new.app}` it again, the same; or `roj undeploy {target.id}`.",
-        )
-    return [Create(key, app.encode())]
-
-
-def _claims_put_back(client: Client, target: Target, new: Instance) -> list[Operation]:
-    app = target.status.believed_app if target.status is not None else None
-    if app is None:
-        entry = client.store.get(keys.app(new.app.name, new.app.version), consistent=True)
-        app = App.decode(entry.value) if entry is not None else None
-    if app is None or not app.spec.host_ports():
-        return []
-    present = {
-        entry.key: entry for entry in client.store.list(keys.ports(target.node), consistent=True).entries
-    }
-    operations: list[Operation] = []
-    for protocol, port in app.spec.host_ports():
-        key = keys.port(target.node, protocol, port)
-        if key not in present:
-            operations.append(Create(key, PortClaim(uid=new.uid, instance=new.id).encode()))
-        elif (holder := _holder(present[key])) != new.id:
-            raise errors.Conflict(f"port {port}/{protocol} of {target.node} is held by {holder}")
-    return operations
-
-
-def _holder(entry: Entry) -> str:
-    try:
-        return PortClaim.decode(entry.value).instance
-    except UnreadableRecord:
-        return f"a claim that does not parse ({entry.key})"
-
-
-def _has_change(client: Client, key: str, change: str) -> bool:
-    entry = client.store.get(key, consistent=True)
-    if entry is None:
-        return False
-    try:
-        return change in Instance.decode(entry.value).lineage
-    except UnreadableRecord:
-        return False
+def _believed(target: Target) -> Instance:
+    assert target.status is not None and target.status.believed is not None  # `_refuse` saw to it
+    return target.status.believed
 
 
 def _away(client: Client, targets: Sequence[Target]) -> dict[str, None]:

@@ -1,15 +1,20 @@
-"""Which instance a person means: an exact id, `NODE/ID`, or the unambiguous beginning of an id."""
+"""Which instance a person means: an exact id, `NODE/ID`, or the unambiguous beginning of an id.
+
+Of two that are meant alike the one with a record wins over one that is only reported (an unclaimed one); NODE/ID tells
+them apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from roj.api import keys
 from roj.api.faults import Fault, UnreadableRecord
 from roj.api.instance import Instance, InstanceStatus
 from roj.client import errors
 from roj.client.client import Client
+from roj.client.snapshot import Unreadable, decoded
 from roj.store.interface import Entry
 
 
@@ -20,8 +25,9 @@ class Target:
     node: str
     id: str
     entry: Entry | None
-    """The desired record as stored."""
-    status: InstanceStatus | None
+    """The desired record as stored; None: it is unclaimed."""
+    status: InstanceStatus | None = None
+    """What its node reports, where it was asked for or there is no record."""
 
     @property
     def name(self) -> str:
@@ -35,65 +41,121 @@ class Target:
         """
         if self.entry is None:
             return None
-        try:
-            return Instance.decode(self.entry.value)
-        except UnreadableRecord as problem:
+        record = decoded(Instance, self.entry, node=self.node, id=self.id)
+        if isinstance(record, Unreadable):
             raise errors.Conflict(
-                f"the record of {self.name} does not parse, and so is not changed: {problem}",
+                f"the record of {self.name} is not understood, and so is not changed: {record.problem}",
                 hint=f"`roj adopt {self.id}` puts back the last good one that its node obeys.",
-            ) from None
+            )
+        return record
 
 
-def find_targets(client: Client, references: Iterable[str]) -> list[Target]:
-    """What each reference means, each target once: 2 requests.
+def find_targets(client: Client, references: Sequence[str]) -> list[Target]:
+    """What each reference means, each target once.
+
+    `NODE/ID` costs 1 request; all others together 1 list, and 1 more where one is no exact id that has a record.
 
     Raises:
         errors.NotFound: one means nothing.
         errors.Invalid: one means several; the candidates are named.
     """
-    targets = _all(client)
-    chosen: dict[tuple[str, str], Target] = {}
+    chosen: dict[str, Target] = {}
+    open_: list[str] = []
+    for reference in dict.fromkeys(references):
+        exact = _exact(client, reference)
+        if exact is not None:
+            chosen[reference] = exact
+        else:
+            open_.append(reference)
+    if open_:
+        chosen.update(_search(client, open_))
+    by_place = {(target.node, target.id): target for target in (chosen[each] for each in references)}
+    return list(by_place.values())
+
+
+def with_status(client: Client, target: Target) -> Target:
+    """`target` with what its node reports of it: 1 request, none where that is known.
+
+    Raises:
+        errors.Failed: the status does not parse.
+    """
+    if target.status is not None:
+        return target
+    entry = client.store.get(keys.instance_status(target.node, target.id), consistent=True)
+    if entry is None:
+        return target
+    try:
+        return replace(target, status=InstanceStatus.decode(entry.value))
+    except UnreadableRecord as problem:
+        raise errors.Failed(
+            f"what {target.node} reports of {target.id} is not understood: {problem}"
+        ) from None
+
+
+def _exact(client: Client, reference: str) -> Target | None:
+    node, slash, id = reference.partition("/")
+    if not (slash and node and id) or "/" in id:
+        return None
+    entry = client.store.get(keys.instance(node, id), consistent=True)
+    return Target(node, id, entry) if entry is not None else None
+
+
+def _search(client: Client, references: Sequence[str]) -> dict[str, Target]:
+    recorded = _by_place(client.store.list(keys.DESIRED, consistent=True).entries, keys.DESIRED)
+    targets = [Target(node, id, entry) for (node, id), entry in recorded.items()]
+    if not all(len(_matching(targets, reference, exact=True)) == 1 for reference in references):
+        targets += _unclaimed(client, recorded)
+    chosen: dict[str, Target] = {}
     missing, faults = [], []
     for reference in references:
-        found = _matching(targets, reference)
+        with_record = [target for target in targets if target.entry is not None]
+        found = (
+            _matching(with_record, reference, exact=True)
+            or _matching(targets, reference, exact=True)
+            or _matching(targets, reference, exact=False)
+        )
         if not found:
             missing.append(reference)
         elif len(found) > 1:
             names = ", ".join(target.name for target in found[:10])
-            faults.append(Fault(reference, f"may be {names}{' ...' if len(found) > 10 else ''}"))
+            more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+            faults.append(Fault(reference, f"may be {names}{more}"))
         else:
-            chosen[found[0].node, found[0].id] = found[0]
+            chosen[reference] = found[0]
     if missing:
         raise errors.NotFound(f"there is no instance {', '.join(missing)}", hint="`roj instances` lists all.")
     if faults:
-        raise errors.Invalid("ambiguous; write more of the id, or NODE/ID:", faults=faults)
-    return list(chosen.values())
+        raise errors.Invalid(
+            "it is not clear which instance is meant:",
+            faults=faults,
+            hint="Write more of the id, or NODE/ID.",
+        )
+    return chosen
 
 
-def _matching(targets: list[Target], reference: str) -> list[Target]:
+def _matching(targets: Iterable[Target], reference: str, *, exact: bool) -> list[Target]:
     node, slash, id = reference.rpartition("/")
-    within = [target for target in targets if not slash or target.node == node]
-    exact = [target for target in within if target.id == id]
-    return exact or [target for target in within if id and target.id.startswith(id)]
+    return [
+        target
+        for target in targets
+        if (not slash or target.node == node)
+        and (target.id == id if exact else bool(id) and target.id.startswith(id))
+    ]
 
 
-def _all(client: Client) -> list[Target]:
-    desired = _by_instance(client.store.list(keys.DESIRED, consistent=True).entries, keys.DESIRED)
-    observed = _by_instance(client.store.list(keys.OBSERVED, consistent=True).entries, keys.OBSERVED)
+def _unclaimed(client: Client, recorded: Mapping[tuple[str, str], Entry]) -> list[Target]:
+    """What nodes report and the store has no record of."""
     found = []
-    for node, id in sorted({**desired, **observed}):
-        status = None
-        if (node, id) in observed:
-            try:
-                status = InstanceStatus.decode(observed[node, id].value)
-            except UnreadableRecord:
-                status = None
-        if (node, id) in desired or status is not None:
-            found.append(Target(node, id, desired.get((node, id)), status))
+    observed = _by_place(client.store.list(keys.OBSERVED, consistent=True).entries, keys.OBSERVED)
+    for (node, id), entry in observed.items():
+        if (node, id) not in recorded:
+            status = decoded(InstanceStatus, entry, node=node, id=id)
+            if not isinstance(status, Unreadable):
+                found.append(Target(node, id, None, status))
     return found
 
 
-def _by_instance(entries: Iterable[Entry], prefix: str) -> dict[tuple[str, str], Entry]:
+def _by_place(entries: Iterable[Entry], prefix: str) -> dict[tuple[str, str], Entry]:
     found = {}
     for entry in entries:
         match entry.key.removeprefix(prefix).split("/"):

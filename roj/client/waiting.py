@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from roj.api import keys
 from roj.api.faults import UnreadableRecord
 from roj.api.instance import Goal, Instance, InstanceStatus
-from roj.client.client import Client
+from roj.client import errors
+from roj.client.client import PATIENCE, Client
 from roj.store.interface import Entry, StoreUnavailable
 
 SLICE = 5.0
-"""Seconds of one blocking list; several nodes take turns, a second each."""
-PACE = 0.1
-"""Seconds at least between two requests."""
+"""Seconds of one blocking list: a record that goes without a status changes nothing under the watched prefix."""
+TURN = 1.0
+"""The same where several nodes take turns."""
+PACE = 0.25
+"""Seconds at least between two rounds (DESIGN.md section 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,10 @@ class Awaited:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How far one is."""
+    """How far one is.
+
+    `pending` is what is not there yet, a held one too: it may still come there by an operator's order.
+    """
 
     awaited: Awaited
     result: Literal["converged", "failed", "pending"]
@@ -45,73 +51,86 @@ def wait(
     timeout: float,
     tell: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
-    """Wait until each has converged or failed, at most `timeout` seconds; 2 requests a node and change there.
+    """Wait until each has converged, or one has failed, at most `timeout` seconds: 2 requests a node and change there.
+
+    Of one node every answer blocks until something changes; several nodes take turns.
 
     Args:
         tell: called whenever the phase of one is another.
 
     Raises:
-        StoreUnavailable: the store did not answer, at last.
+        errors.Unreachable: the store did not answer for PATIENCE; the orders stand.
     """
     environment = client.environment
     deadline = environment.monotonic() + timeout
     outcomes: dict[tuple[str, str], Outcome] = {}
     indexes: dict[str, int] = {}
+    answered = environment.monotonic()
     while True:
-        nodes = list(
-            dict.fromkeys(each.node for each in awaited if _open(outcomes.get((each.node, each.id))))
-        )
-        if not nodes:
-            break
+        nodes = list(dict.fromkeys(each.node for each in awaited if _is_open(outcomes, each)))
         for node in nodes:
             remaining = deadline - environment.monotonic()
-            patience = max(0.0, min(SLICE if len(nodes) == 1 else 1.0, remaining))
+            patience = max(0.0, min(SLICE if len(nodes) == 1 else TURN, remaining))
             index = indexes.get(node, 0)
             try:
                 observed = client.store.watch(keys.observed(node), index if patience > 0 else 0, patience)
                 desired = client.store.list(keys.instances(node))
-            except StoreUnavailable:
-                if environment.monotonic() >= deadline:
-                    raise
+            except StoreUnavailable as error:
+                if environment.monotonic() - answered > PATIENCE:
+                    raise errors.Unreachable(
+                        f"the store no longer answers: {error}",
+                        hint="The order stands. `roj instances` shows how it goes on.",
+                    ) from error
                 environment.sleep(1.0)
                 continue
+            answered = environment.monotonic()
             indexes[node] = observed.index if observed.index >= index else 0
             statuses = {entry.key: entry for entry in observed.entries}
             records = {entry.key: entry for entry in desired.entries}
             for each in awaited:
-                if each.node == node:
-                    outcome = judged(
-                        each,
-                        records.get(keys.instance(node, each.id)),
-                        statuses.get(keys.instance_status(node, each.id)),
-                    )
+                if each.node == node and _is_open(outcomes, each):
+                    record = records.get(keys.instance(node, each.id))
+                    status = statuses.get(keys.instance_status(node, each.id))
+                    outcome = judged(each, record, status)
                     before = outcomes.get((node, each.id))
                     outcomes[node, each.id] = outcome
                     if before is None or (before.phase, before.message) != (outcome.phase, outcome.message):
                         tell(outcome)
-        if environment.monotonic() >= deadline:
+        decided = not any(_is_open(outcomes, each) for each in awaited)
+        failed = any(outcome.result == "failed" for outcome in outcomes.values())
+        if decided or failed or environment.monotonic() >= deadline:
             break
         environment.sleep(PACE)
     return [outcomes.get((each.node, each.id)) or Outcome(each, "pending", "unknown", "") for each in awaited]
 
 
-def _open(outcome: Outcome | None) -> bool:
+def worst(outcomes: Sequence[Outcome]) -> Literal["converged", "failed", "pending"]:
+    """The worst of them: one that failed, then one that is not there in time."""
+    results = [outcome.result for outcome in outcomes]
+    return "failed" if "failed" in results else "pending" if "pending" in results else "converged"
+
+
+def _is_open(outcomes: Mapping[tuple[str, str], Outcome], each: Awaited) -> bool:
+    outcome = outcomes.get((each.node, each.id))
     return outcome is None or outcome.result == "pending"
 
 
 def judged(awaited: Awaited, record: Entry | None, status: Entry | None) -> Outcome:
     """How far an instance is, by what the store has of it."""
     instance = _decoded(Instance, record)
-    if awaited.goal == "undeploy":
-        if instance is None or instance.uid != awaited.uid:
-            return Outcome(awaited, "converged", "gone", "")
-    elif record is None:
+    gone = record is None or (instance is not None and instance.uid != awaited.uid)
+    if awaited.goal == "undeploy" and gone:
+        return Outcome(awaited, "converged", "gone", "")
+    if gone:
         return Outcome(awaited, "failed", "gone", "its record is gone: somebody undeployed it meanwhile")
+    if instance is not None and instance.generation > awaited.generation and instance.goal != awaited.goal:
+        by = f" by {instance.who}" if instance.who else ""
+        return Outcome(awaited, "failed", "overtaken", f"another order took its place: `{instance.goal}`{by}")
     seen = _decoded(InstanceStatus, status)
     if seen is None or seen.uid != awaited.uid:
         return Outcome(awaited, "pending", "pending", "its node has not acted on it yet")
     if seen.observed_generation < awaited.generation:
-        return Outcome(awaited, "pending", seen.phase, seen.message or "its node has not acted on it yet")
+        return Outcome(awaited, "pending", seen.phase, "its node has not acted on it yet")
     wanted = {"start": ("launched", "completed"), "stop": ("stopped",), "undeploy": ()}[awaited.goal]
     if seen.phase in wanted:
         return Outcome(awaited, "converged", seen.phase, seen.message)
