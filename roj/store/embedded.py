@@ -12,7 +12,6 @@ steps back, a session ends TTL after its last renewal and not up to twice that, 
 
 from __future__ import annotations
 
-import os
 import socket
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -257,7 +256,7 @@ class EmbeddedStore:
         path = self._shared.path
         if path is None:
             if self._shared.memory is None:
-                self._shared.memory = tables.connect(":memory:", BUSY)
+                self._shared.memory = tables.connect(None, BUSY)
             return self._shared.memory
         try:
             found = path.stat()
@@ -266,7 +265,7 @@ class EmbeddedStore:
             inode = None
         if self._file is None or inode != self._inode:
             self._close_file()
-            self._file = tables.connect(os.fspath(path), BUSY)
+            self._file = tables.connect(path, BUSY)
             found = path.stat()
             self._inode = (found.st_dev, found.st_ino)
         return self._file

@@ -6,7 +6,10 @@ deletion), `counter` the version of the last change. All functions work within t
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
+from pathlib import Path
 
 from roj.store.interface import (
     Check,
@@ -39,16 +42,55 @@ CREATE TABLE sessions (id TEXT PRIMARY KEY, name TEXT NOT NULL, ttl REAL NOT NUL
 """
 
 
-def connect(path: str, busy: float) -> sqlite3.Connection:
-    """Open the database and make the tables if there are none. `busy`: seconds to wait for another process's write.
+def connect(path: Path | None, busy: float) -> sqlite3.Connection:
+    """Open the database, and make it if there is none; None: one in memory.
+
+    Args:
+        busy: seconds to wait for another process's write.
 
     Raises:
-        sqlite3.Error: it cannot be opened, or is something else.
+        sqlite3.Error, OSError: it cannot be opened or made, or is something else.
     """
+    if path is not None and not path.exists():
+        _make_file(path)
+    return _opened(path or ":memory:", busy)
+
+
+def _make_file(path: Path) -> None:
+    """Make the database under another name, then give it its own: whoever comes at the same time finds all or nothing.
+
+    (Two that switch one new file to a write-ahead log at once are told "locked", whatever they are ready to wait.)
+    """
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        if path.exists():
+            return
+        new = path.with_name(f".{path.name}.new")
+        for name in (new, path):  # what an interrupted making left, and the log of a file that was removed
+            _remove(name)
+        try:
+            _opened(new, 0).close()
+            new.chmod(0o600)  # settings of containers are in it, secrets perhaps
+            new.rename(path)
+            os.fsync(directory)
+        finally:
+            _remove(new)
+    finally:
+        os.close(directory)
+
+
+def _remove(path: Path) -> None:
+    for name in (f"{path}", f"{path}-wal", f"{path}-shm"):
+        Path(name).unlink(missing_ok=True)
+
+
+def _opened(path: Path | str, busy: float) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=busy, isolation_level=None, check_same_thread=False)
     try:
-        if _application(database) != APPLICATION:
-            # Write-ahead log: a reader never waits for a writer. It stays with the file.
+        if _application(database) != APPLICATION:  # new, or a file without content
+            _refuse_others(database)
+            # Write-ahead log: a reader never waits for a writer. The setting stays with the file.
             database.execute("PRAGMA journal_mode = WAL")
             _make_tables(database)
         database.execute("PRAGMA synchronous = FULL")  # what was acknowledged outlives a power cut
@@ -65,12 +107,17 @@ def _application(database: sqlite3.Connection) -> int:
 def _make_tables(database: sqlite3.Connection) -> None:
     database.execute("BEGIN IMMEDIATE")
     if _application(database) != APPLICATION:  # nobody else made them meanwhile
-        if database.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise sqlite3.DatabaseError("the file is the database of another program")
+        _refuse_others(database)
         for statement in _SCHEMA.split(";"):
             database.execute(statement)
         database.execute(f"PRAGMA application_id = {APPLICATION}")
     database.execute("COMMIT")
+
+
+def _refuse_others(database: sqlite3.Connection) -> None:
+    # In the moment in which another process of ours makes the tables, both are there or neither.
+    if database.execute("SELECT 1 FROM sqlite_master").fetchone() and _application(database) != APPLICATION:
+        raise sqlite3.DatabaseError("the file is the database of another program")
 
 
 def foreign_commits(database: sqlite3.Connection) -> int:
