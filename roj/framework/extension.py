@@ -11,7 +11,7 @@ An extension that cannot be loaded is logged and left out. It never ends the age
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Generic
@@ -55,6 +55,9 @@ class Spec(Generic[R]):
     and raise is in `roj.framework.retry`."""
     workers: int = 1
     """Names that are worked on at once."""
+    existing: Callable[[], Iterable[str]] = tuple
+    """Names of what there is in the world. Asked after each new list, so that what was undeclared while nobody watched
+    is found: the handler is called for names without a record too. If it raises, the list is delivered again."""
 
 
 def load(context: Context) -> list[Spec[Any]]:

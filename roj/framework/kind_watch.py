@@ -8,7 +8,6 @@ parse keeps the last good one; without one the handler is not called.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Generic
 
 from roj.api import keys
@@ -89,11 +88,17 @@ class KindWatch(Generic[R]):
         return None if found == known else f"the store is of cluster {found}, the agent of {known}"
 
     def _changed(self, view: View) -> None:
+        kind = self._spec.kind
+        existing = list(self._spec.existing()) if view.first or view.reset else []
         for key in view.changed:
-            self._take(self._spec.kind.name_of(key), view.entries.get(key))
+            self._take(kind.name_of(key), view.entries.get(key))
         for key in view.changed:
-            name = self._spec.kind.name_of(key)
-            self.controller.enqueue(name, "first listing" if view.first else "changed", low=view.first)
+            self.controller.enqueue(
+                kind.name_of(key), "first listing" if view.first else "changed", low=view.first
+            )
+        for name in existing:
+            if kind.key(name) not in view.entries:
+                self.controller.enqueue(name, "it is there without a record")
 
     def _take(self, name: str, entry: Entry | None) -> None:
         problem = None
@@ -122,8 +127,3 @@ class KindWatch(Generic[R]):
             if record is None and name in self._unreadable:
                 return None
         return self._spec.reconcile(name, record)
-
-    def records(self) -> Mapping[str, R]:
-        """The last good records, by name."""
-        with self._lock:
-            return dict(self._good)

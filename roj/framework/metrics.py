@@ -93,7 +93,7 @@ class Metrics:
     def _store(self) -> None:
         self.store_requests = self.counter(
             "store_requests_total",
-            "Requests to the store, by operation and result: ok, conflict, denied, too_large, unavailable",
+            "Requests to the store, by operation and result: ok, conflict, denied, too_large, unavailable, error",
             "operation",
             "result",
         )

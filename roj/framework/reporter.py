@@ -29,21 +29,22 @@ from roj.framework.metrics import Metrics
 from roj.framework.statuses import Statuses
 from roj.store.interface import (
     MAX_OPERATIONS,
-    MAX_TRANSACTION,
     Discard,
     Operation,
     Set,
     Store,
     StoreError,
     StoreUnavailable,
+    TooLarge,
     check_size,
-    count,
 )
 
 SLOTS = 500
 """Events of one node that the store keeps."""
 EVENT_DELAY = 2.0
 """Seconds that an event waits for a status to go along with."""
+MESSAGE = 2000
+"""Characters of an event's message that are kept."""
 REREAD = 3600.0
 """Seconds between two readings of what the store holds."""
 RATE, RATE_BURST = 4.0, 8
@@ -137,7 +138,7 @@ class Reporter:
 
         Args:
             reason: one word in CamelCase.
-            message: for people.
+            message: for people; cut after 2,000 characters.
             instance: what it is about; empty: the node.
             uid: the life of the instance.
             warning: somebody may have to do something.
@@ -163,7 +164,7 @@ class Reporter:
             uid=uid,
             type="Warning" if warning else "Normal",
             reason=reason,
-            message=message,
+            message=message[:MESSAGE],
             first=now,
             last=now,
         )
@@ -199,6 +200,8 @@ class Reporter:
                 self._client.transact([*operations, *_sets(own), *_sets(waiting)])
             except StoreUnavailable:
                 self._retire(retire)
+                with self._changed:
+                    self._statuses.doubt()
                 raise
             self._retire(retire)
             with self._changed:
@@ -227,7 +230,11 @@ class Reporter:
             self._changed.notify()
 
     def load(self) -> None:
-        """Read now what the store holds, so that `stored` knows it before anything is reported. Raises StoreError."""
+        """Read now what the store holds, so that `stored` knows it before anything is reported.
+
+        Raises:
+            StoreError: it did not say.
+        """
         with self._using:
             self._read()
 
@@ -374,9 +381,9 @@ class Reporter:
             self._failures += 1
             now = self._environment.monotonic()
             self._not_before = now + self._backoff.delay(self._failures, self._environment.random)
-            self._reread_at = (
-                now  # whether it was written is unknown, and the store may be another when it is back
-            )
+            # Whether it was written is unknown, and the store may be another one when it is back.
+            self._statuses.doubt()
+            self._reread_at = now
         if self._failures == 1:
             _log.warning("reports cannot be written now, and are kept: %s", error)
 
@@ -398,12 +405,8 @@ def _sets(writes: Iterable[Write]) -> list[Operation]:
 
 
 def _fits(operations: Sequence[Operation]) -> bool:
-    if count(operations) > MAX_OPERATIONS:
+    try:
+        check_size(operations)
+    except TooLarge:
         return False
-    return sum(_size(operation) for operation in operations) <= MAX_TRANSACTION
-
-
-def _size(operation: Operation) -> int:
-    """Bytes of an operation in a transaction, at most; as `check_size` counts them."""
-    value = getattr(operation, "value", b"")
-    return len(value) * 4 // 3 + len(operation.key) + 101
+    return True

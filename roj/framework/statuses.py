@@ -20,6 +20,7 @@ class Statuses:
         self._due: dict[str, float] = {}
         self._since: dict[str, float] = {}
         self._removals: dict[str, None] = {}
+        self._known = False
 
     def report(self, key: str, value: bytes, now: float, *, transient: bool) -> None:
         """`value` is the state of `key` now; a transient one is written if it holds."""
@@ -49,13 +50,15 @@ class Statuses:
         self._stored.pop(key, None)
 
     def remove(self, key: str) -> None:
-        """Write the key no more, and delete it."""
+        """Write the key no more, and delete it if it is there, or may be."""
         self.forget(key)
-        self._removals[key] = None
+        if key in self._stored or not self._known:
+            self._removals[key] = None
 
     def read(self, stored: Mapping[str, bytes], now: float) -> None:
         """This is in the store: write what differs."""
         self._stored = dict(stored)
+        self._known = True
         for key, value in self._reported.items():
             if self._stored.get(key) == value:
                 self._in_store(key)
@@ -64,6 +67,10 @@ class Statuses:
                 self._due.setdefault(key, now)
         for key in [key for key in self._removals if key not in self._stored]:
             del self._removals[key]
+
+    def doubt(self) -> None:
+        """A write's outcome is unknown: the store may hold what `stored` does not say."""
+        self._known = False
 
     def stored(self, key: str) -> bytes | None:
         """What is in the store of a key."""

@@ -35,6 +35,8 @@ class WatchSettings:
     """How long a blocking query may block. It is also the resync: what the store forgot to say is seen after it."""
     spacing: float = 0.25
     """From the start of a request to the start of the next, at least."""
+    empty_spacing: float = 5.0
+    """The same after an empty listing that says nothing new: such a query wakes for every write to the whole store."""
     first: float = 0.5
     """The longest backoff after one failure."""
     longest: float = 15.0
@@ -116,6 +118,8 @@ class Watch:
             index=listing.index,
             believed_at=now,
         )
+        if not entries and not changed:
+            state = replace(state, not_before=max(state.not_before, now + self._settings.empty_spacing))
         if listing.index < 1:  # good data, but nothing that a query could wait for
             state = self.failed(state, now, random)
         return state, view, "changed" if changed else "same"
