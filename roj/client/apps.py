@@ -90,7 +90,7 @@ def create_app(client: Client, name: str, version: str, spec: AppSpec, why: str 
         written = True
         return True
 
-    if not client.again(attempt):
+    if not client.again(attempt, patient=False):
         raise errors.Conflict(f"others write and remove app {app.reference} all the time", hint="Repeat it.")
     return written
 

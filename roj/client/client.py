@@ -68,13 +68,27 @@ class Client:
             environment.sleep(delay)
             delay = min(delay * 2, 2.0)
 
-    def again(self, attempt: Callable[[], bool]) -> bool:
+    def again(self, attempt: Callable[[], bool], *, patient: bool = True) -> bool:
         """Call `attempt` until it returns True, at most TRIES times, pausing in between; whether it did.
 
-        It returns False where somebody else wrote first.
+        It returns False where somebody else wrote first. `patient`: where the store does not answer a read of it, it is
+        called again for PATIENCE: a command that has written something does not give up half-way at once.
+
+        Raises:
+            StoreUnavailable: the store did not answer a read, at last.
         """
-        for number in range(TRIES):
-            if attempt():
-                return True
-            self.environment.sleep(self.environment.random.uniform(0.0, min(0.02 * 2**number, 1.0)))
+        environment = self.environment
+        deadline = environment.monotonic() + PATIENCE
+        tries = 0
+        while tries < TRIES:
+            try:
+                if attempt():
+                    return True
+                tries += 1
+                pause = environment.random.uniform(0.0, min(0.02 * 2**tries, 1.0))
+            except StoreUnavailable:
+                pause = 0.5
+                if not patient or environment.monotonic() + pause > deadline:
+                    raise
+            environment.sleep(pause)
         return False

@@ -16,7 +16,7 @@ from roj.client.client import Client
 from roj.client.cluster import Cluster, holder, read_cluster
 from roj.client.records import has_change
 from roj.client.snapshot import Unreadable, decoded
-from roj.store.interface import MAX_OPERATIONS, Check, Conflict, Create, Operation
+from roj.store.interface import MAX_OPERATIONS, Check, CheckAbsent, Conflict, Create, Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +217,8 @@ def _launch(
             guard_write(client, name, version, batch.change),
             *writes,
         ]
+        if id is not None:
+            operations += _nowhere_else(known, node, id, MAX_OPERATIONS - len(operations))
         first = next(iter(batch.ids))
 
         def applied() -> bool:
@@ -277,6 +279,12 @@ def _writes(client: Client, app: StoredApp, batch: _Batch, images: dict[str, str
             for protocol, port in app.app.spec.host_ports()
         ]
     return writes
+
+
+def _nowhere_else(cluster: Cluster, node: str, id: str, room: int) -> list[CheckAbsent]:
+    """That no other node has the id by now: two people may choose one at once. As far as there is room; what was there
+    before is known anyway, and ids that roj chooses are not chosen twice."""
+    return [CheckAbsent(keys.instance(other, id)) for other in cluster.nodes if other != node][:room]
 
 
 def _holds(cluster: Cluster, batch: _Batch) -> bool:
