@@ -8,15 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
+from docker.errors import APIError, NotFound
 
-from engines import Consul, Docker
+from engines import Docker, Web
 from engines.commands import plain_environment
 
 ROJ = Path(sys.executable).parent / "roj"
@@ -77,33 +80,65 @@ class Roj:
         return json.loads(self.ok(*words, "-o", "json"))
 
     def instance(self, id: str) -> dict[str, Any] | None:
-        found: list[dict[str, Any]] = self.json("instances")
+        """The instance's row; None where there is none, or the store does not answer."""
+        done = self("instances", "-o", "json")
+        found: list[dict[str, Any]] = done.json if done.code == 0 else []
         return next((row for row in found if row["id"] == id), None)
 
-    def wait_phase(self, id: str, phase: str, *, timeout: float = 60.0) -> dict[str, Any]:
-        """The instance's row once it has that phase."""
+    def node(self, name: str) -> dict[str, Any]:
+        """The node's row."""
+        found: list[dict[str, Any]] = self.json("nodes")
+        return next(row for row in found if row["name"] == name)
+
+    def events(self, reference: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.json("events", reference)
+        return found
+
+    def reasons(self, reference: str) -> list[str]:
+        """The reasons of the events of a node or an instance, oldest first."""
+        return [event["reason"] for event in self.events(reference)]
+
+    def wait_row(
+        self, id: str, what: str, is_so: Callable[[dict[str, Any]], object], *, timeout: float = 120.0
+    ) -> dict[str, Any]:
+        """The instance's row once `is_so` holds for it."""
+        last: dict[str, Any] | None = None
 
         def look() -> dict[str, Any] | None:
-            row = self.instance(id)
-            self.last = row
-            return row if row is not None and row["phase"] == phase else None
+            nonlocal last
+            last = self.instance(id)
+            return last if last is not None and is_so(last) else None
 
         try:
-            return wait_for(f"{id} is {phase}", look, timeout=timeout) or {}
+            return wait_for(f"{id} {what}", look, timeout=timeout, every=0.2) or {}
         except AssertionError as error:
-            raise AssertionError(f"{error}; its row: {self.last}") from None
+            raise AssertionError(f"{error}; its row: {last}") from None
+
+    def wait_phase(self, id: str, phase: str, *, timeout: float = 120.0) -> dict[str, Any]:
+        """The instance's row once it has that phase, for the order that was given last."""
+        return self.wait_row(
+            id,
+            f"is {phase}",
+            lambda row: (
+                row["phase"] == phase
+                and (row["generation"] == row["observed_generation"] or phase not in ("launched", "stopped"))
+            ),
+            timeout=timeout,
+        )
 
 
 class AgentProcess:
-    """`roj agent` as a child process; its log is in `log`."""
+    """`roj agent` as a child process; its log is in `log`. `prefix` goes before the command."""
 
-    def __init__(self, roj: Roj, directory: Path, node: str, docker_url: str, *flags: str) -> None:
+    def __init__(
+        self, roj: Roj, directory: Path, node: str, docker_url: str, *flags: str, prefix: Sequence[str] = ()
+    ) -> None:
         self.node = node
         self.state = directory / node
         self.log = directory / f"{node}.log"
         self._roj = roj
         self._words = [
-            str(ROJ), "agent", "--node", node, "--state-dir", str(self.state), "--docker", docker_url, *flags,
+            *prefix, str(ROJ), "agent", "--node", node, "--state-dir", str(self.state), "--docker", docker_url, *flags,
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -113,7 +148,7 @@ class AgentProcess:
                 self._words, env=self._roj.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         if wait:
-            wait_for(f"{self.node} is ready", self.ready, timeout=60)
+            wait_for(f"{self.node} is ready", self.ready, timeout=120, every=0.2)
         return self
 
     def ready(self) -> bool:
@@ -175,15 +210,38 @@ class Machine:
         return list(self.client.containers.list(all=True, filters={"label": labels}))
 
     def one(self, instance: str) -> Any:
+        """Its only container."""
         found = self.containers(instance)
         assert len(found) == 1, f"{len(found)} containers of {instance}"
         return found[0]
 
+    def running(self, instance: str, count: int = 1, *, timeout: float = 60.0) -> list[str]:
+        """The ids of the instance's containers, once there are `count` and all run."""
+
+        def look() -> list[str]:
+            try:
+                found = self.containers(instance)
+            except NotFound:  # one went while they were listed
+                return []
+            all_run = len(found) == count and all(container.status == "running" for container in found)
+            return sorted(container.id for container in found) if all_run else []
+
+        return wait_for(f"{count} containers of {instance} run", look, timeout=timeout, every=0.05)
+
+    def ids(self, node: str) -> list[str]:
+        """The ids of the node's containers."""
+        return sorted(container.id for container in self.containers(node=node))
+
     def clean(self, *nodes: str) -> None:
         """Remove what the nodes of a test left."""
-        for node in nodes:
-            for container in self.containers(node=node):
+
+        def remove(container: Any) -> None:
+            with suppress(APIError):  # an agent was removing it, or has done so
                 container.remove(force=True)
+
+        for node in nodes:
+            with ThreadPoolExecutor(4) as workers:
+                list(workers.map(remove, self.containers(node=node)))
             for network in self.client.networks.list(filters={"label": [f"roj.node={node}"]}):
                 network.remove()
 
@@ -192,19 +250,76 @@ class Machine:
 
 
 @contextmanager
-def agent(roj: Roj, directory: Path, node: str, engine: Docker, *flags: str) -> Iterator[AgentProcess]:
+def agent(
+    roj: Roj,
+    directory: Path,
+    node: str,
+    engine: Docker,
+    *flags: str,
+    prefix: Sequence[str] = (),
+    wait: bool = True,
+) -> Iterator[AgentProcess]:
     """A running agent on `engine`; ended and cleaned up after, as are its containers."""
     words = flags if "--network-pool" in flags else ("--network-pool", engine.network_pool, *flags)
-    process = AgentProcess(roj, directory, node, engine.url, *words)
+    process = AgentProcess(roj, directory, node, engine.url, *words, prefix=prefix)
     machine = Machine(engine)
     try:
-        yield process.start()
+        yield process.start(wait=wait)
+    except BaseException:
+        print(f"--- the last lines of the agent of {node}:\n{process.tail(60)}")
+        raise
     finally:
         process.kill()
         machine.clean(node)
         machine.close()
 
 
-def fresh_consul() -> Consul:
-    """A Consul of a test's own."""
-    return Consul()
+@dataclass(frozen=True)
+class Site:
+    """A cluster and a Docker Engine that a test may use; what it names is its own through `tag`."""
+
+    roj: Roj
+    engine: Docker
+    machine: Machine
+    web: Web
+    directory: Path
+    tag: str
+
+    def name(self, word: str) -> str:
+        """A name that no other test has, of a node, an app or an instance."""
+        return f"{word}-{self.tag}"
+
+    def create(self, word: str, *flags: str, image: str | None = None, version: str = "v1") -> str:
+        """An app; its reference."""
+        reference = f"{self.name(word)}:{version}"
+        self.roj.ok("create", reference, image or self.web.tag(version), *flags)
+        return reference
+
+    def create_file(self, word: str, text: str) -> str:
+        """An app from a file; its reference."""
+        reference = f"{self.name(word)}:v1"
+        self.roj.ok("create", reference, "-f", "-", stdin=text)
+        return reference
+
+    def deploy(self, app: str, node: str, word: str, *, wait: bool = True) -> str:
+        """An instance, launched unless not waited for; its id."""
+        id = self.name(word)
+        words = ("--wait", "--timeout", "120s") if wait else ()
+        assert self.roj.ok("deploy", app, node, "--id", id, *words) == id
+        return id
+
+    @contextmanager
+    def agent(
+        self, node: str, *flags: str, wait: bool = True, directory: Path | None = None
+    ) -> Iterator[AgentProcess]:
+        """A running agent of `node`."""
+        with agent(self.roj, directory or self.directory, node, self.engine, *flags, wait=wait) as process:
+            yield process
+
+
+def page(port: int, host: str = "127.0.0.1") -> str:
+    """What a web server answers; empty where there is none."""
+    with suppress(OSError), urllib.request.urlopen(f"http://{host}:{port}/", timeout=5) as answer:
+        text: bytes = answer.read()
+        return text.decode()
+    return ""
