@@ -220,14 +220,12 @@ class Reporter:
         """Write again, after reading what is there."""
         with self._changed:
             self._paused = False
-            self._reread_at = self._environment.monotonic()
-            self._changed.notify()
+            self._read_anew(self._environment.monotonic())
 
     def reread(self) -> None:
         """Read again what the store holds, and write what differs."""
         with self._changed:
-            self._reread_at = self._environment.monotonic()
-            self._changed.notify()
+            self._read_anew(self._environment.monotonic())
 
     def load(self) -> None:
         """Read now what the store holds, so that `stored` knows it before anything is reported.
@@ -340,6 +338,7 @@ class Reporter:
                     break
                 operations.append(Set(key, value))
                 statuses.append((key, value))
+            self._statuses.sent(key for key, _ in statuses)
             events: list[Write] = []
             if operations or all or (self._events_due is not None and self._events_due <= now):
                 events = self._fitting(operations, self._events.writes())
@@ -382,10 +381,14 @@ class Reporter:
             now = self._environment.monotonic()
             self._not_before = now + self._backoff.delay(self._failures, self._environment.random)
             # Whether it was written is unknown, and the store may be another one when it is back.
-            self._statuses.doubt()
-            self._reread_at = now
+            self._read_anew(now)
         if self._failures == 1:
             _log.warning("reports cannot be written now, and are kept: %s", error)
+
+    def _read_anew(self, now: float) -> None:
+        self._statuses.doubt()
+        self._reread_at = now
+        self._changed.notify()
 
     def _finish(self) -> None:
         """Write all that is left, transient or not."""

@@ -20,7 +20,9 @@ class Statuses:
         self._due: dict[str, float] = {}
         self._since: dict[str, float] = {}
         self._removals: dict[str, None] = {}
+        # What the store holds is known but for the keys that are being written.
         self._known = False
+        self._sent: dict[str, None] = {}
 
     def report(self, key: str, value: bytes, now: float, *, transient: bool) -> None:
         """`value` is the state of `key` now; a transient one is written if it holds."""
@@ -52,7 +54,7 @@ class Statuses:
     def remove(self, key: str) -> None:
         """Write the key no more, and delete it if it is there, or may be."""
         self.forget(key)
-        if key in self._stored or not self._known:
+        if key in self._stored or key in self._sent or not self._known:
             self._removals[key] = None
 
     def read(self, stored: Mapping[str, bytes], now: float) -> None:
@@ -67,10 +69,6 @@ class Statuses:
                 self._due.setdefault(key, now)
         for key in [key for key in self._removals if key not in self._stored]:
             del self._removals[key]
-
-    def doubt(self) -> None:
-        """A write's outcome is unknown: the store may hold what `stored` does not say."""
-        self._known = False
 
     def stored(self, key: str) -> bytes | None:
         """What is in the store of a key."""
@@ -95,8 +93,18 @@ class Statuses:
         """Keys that are to be deleted."""
         return list(self._removals)
 
+    def sent(self, keys: Iterable[str]) -> None:
+        """These are being written: then `written` is called, or `doubt`."""
+        self._sent = dict.fromkeys(keys)
+
+    def doubt(self) -> None:
+        """A write's outcome is unknown, or somebody else wrote: the store may hold what `stored` does not say."""
+        self._sent = {}
+        self._known = False
+
     def written(self, writes: Iterable[tuple[str, bytes]]) -> None:
         """These are in the store now."""
+        self._sent = {}
         for key, value in writes:
             self._stored[key] = value
             if self._reported.get(key) == value:

@@ -278,6 +278,32 @@ def test_a_status_whose_deletion_has_an_unknown_outcome_does_not_come_back_by_it
     assert A not in reporting.world.entries
 
 
+def test_a_removal_of_what_is_not_there_writes_nothing() -> None:
+    reporting = Reporting()
+    reporting.reporter.remove(A)
+    reporting.still.at(10.0, lambda: reporting.reporter.remove(A))
+    reporting.run(20.0)
+    assert reporting.world.writes == []
+
+
+@pytest.mark.parametrize("answer", ["truth", "lost"])
+@pytest.mark.parametrize("later", [0.0005, 0.0015, 0.5])
+def test_a_status_that_is_removed_while_it_is_written_does_not_stay(answer: Lie, later: float) -> None:
+    reporting = Reporting(["truth", "truth", answer])
+    reporting.still.at(1.0, lambda: reporting.status(A, "launched"))
+    reporting.still.at(1.0 + later, lambda: reporting.reporter.remove(A))
+    reporting.run(60.0)
+    assert A not in reporting.world.entries
+
+
+def test_a_pause_holds_at_once() -> None:
+    reporting = Reporting()
+    reporting.status(A, "launched")
+    reporting.reporter.pause()
+    assert not reporting.reporter._step()
+    assert reporting.world.requests == []
+
+
 def test_only_instance_statuses_can_be_removed() -> None:
     reporting = Reporting()
     for key in (LEASE, keys.node_status(NODE), keys.instance_status("n10", "a"), keys.CLUSTER):

@@ -106,7 +106,12 @@ def test_one_listing_that_lacks_a_record_is_no_order() -> None:
     watched = Watched()
     watched.put("a", 1)
     watched.still.at(10.0, lambda: watched.world.lies.extend(["empty"]))
+    seen: list[bool] = []
+    for moment in range(50, 3000):
+        look = lambda: seen.append(THINGS.key("a") in (watched.part.watcher.believed or {}))  # noqa: E731
+        watched.still.at(moment / 10.0, look)
     watched.run(300.0)
+    assert all(seen)
     assert watched.calls == [("a", 1)]
     assert "get" in watched.world.requests
 
