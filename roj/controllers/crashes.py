@@ -140,6 +140,11 @@ class Crashes:
             self._troubles[slot] = new
             return new
 
+    def accepted(self, slot: Slot) -> None:
+        """The engine started it after it had refused to: that it waited for a port, say, makes no crash loop of it."""
+        with self._lock:
+            self._troubles.pop(slot, None)
+
     def lasts(self, slot: Slot, seconds: float) -> None:
         """The container has run for so many seconds: after a minute its crashes are forgotten."""
         if seconds >= HEALTHY:

@@ -154,8 +154,8 @@ class Looker:
             news.append(f"{owned.container} ended by itself; Docker started it again")
         if found.state == "running":
             self._crashes.lasts(slot, uptime)
-            if uptime > 0:
-                self.refusals.pop(slot, None)
+            if uptime > 0 and self.refusals.pop(slot, None) is not None:
+                self._crashes.accepted(slot)
         elif found.state in ("exited", "dead") and found.started_at is not None:
             trouble, new = self._crashes.ended(slot, found.id, str(found.started_at), _lasted(found))
             if new and not trouble.by_hand:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from roj.api.app import Container
 from roj.api.instance import Phase
 from roj.controllers import labels
-from roj.controllers.crashes import MANY, Trouble
+from roj.controllers.crashes import HEALTHY, MANY, Trouble
 from roj.controllers.order import Order
 from roj.runtime.interface import ContainerDetails, Network, RestartPolicy
 
@@ -234,7 +234,13 @@ def _serve(order: Order, actual: Actual) -> Plan:
         _make(order, missing, actual, look)
     if len(look.healthy) == len(wanted) and wanted and not look.actions:
         policies = [SetPolicy(found.id, SERVING) for found in look.healthy if found.restart_policy != SERVING]
-        return Plan("launched", tuple(policies))
+        # Once more when its crashes are forgotten, to say so.
+        young = [
+            HEALTHY - actual.uptime.get(mine[name].id, 0.0) + HAIR
+            for name in wanted
+            if name in actual.troubles
+        ]
+        return Plan("launched", tuple(policies), after=min(young, default=None))
     return Plan(
         "starting" if mine else "creating",
         tuple(look.actions),
