@@ -59,8 +59,10 @@ class Controller:
         self._stopped = environment.event()
         self._threads: list[Thread] = []
         self._lock = environment.lock()
-        # Of keys that have something to remember: what happened, which are dropped until news, why they were woken.
+        # Of keys that have something to remember: what happened, the last error (its traceback is logged once, not at
+        # every try), which are dropped until news, why they were woken.
         self._history: dict[str, History] = {}
+        self._told: dict[str, str] = {}
         self._dropped: dict[str, str] = {}
         self._reasons: dict[str, list[str]] = {}
         follow(self._metrics.queue_depth, name, lambda: len(self._queue))
@@ -147,13 +149,14 @@ class Controller:
             took = self._environment.monotonic() - began
             self._metrics.active_workers.labels(self.name).dec()
             decision = decide(outcome, history, self._backoff, self._environment.random)
-            self._tell(outcome, decision, took)
+            self._tell(key, outcome, decision, took)
         self._settle(key, outcome, decision)
 
     def _settle(self, key: str, outcome: Outcome, decision: Decision) -> None:
         with self._lock:
             if decision.history == NONE:
                 self._history.pop(key, None)
+                self._told.pop(key, None)
             else:
                 self._history[key] = decision.history
             # News that came while the handler ran have their slot in the queue already, and end the drop.
@@ -163,7 +166,7 @@ class Controller:
             self._queue.add(key, after=decision.after)
         self._queue.done(key)
 
-    def _tell(self, outcome: Outcome, decision: Decision, took: float) -> None:
+    def _tell(self, key: str, outcome: Outcome, decision: Decision, took: float) -> None:
         """Log and count; the results are those of `roj.framework.retry`."""
         metrics, name = self._metrics, self.name
         metrics.reconciles.labels(name, decision.result).inc()
@@ -173,11 +176,12 @@ class Controller:
             case "error":
                 metrics.reconcile_errors.labels(name).inc()
                 metrics.queue_retries.labels(name).inc()
-                trouble = outcome if isinstance(outcome, Exception) else None
-                traceback = (
-                    None if isinstance(outcome, StoreError) else trouble
-                )  # a store that is away is no bug
-                _log.error("failed; tried again in %.1f s: %s", decision.after, outcome, exc_info=traceback)
+                _log.error(
+                    "failed; tried again in %.1f s: %s",
+                    decision.after,
+                    outcome,
+                    exc_info=self._news(key, outcome),
+                )
             case "permanent":
                 metrics.terminal_errors.labels(name).inc()
                 _log.error("failed until something changes: %s", outcome)
@@ -189,3 +193,12 @@ class Controller:
                 _log.debug("somebody else wrote first; looking again: %s", outcome)
             case _:
                 _log.debug("%s in %.3f s", decision.result, took)
+
+    def _news(self, key: str, outcome: Outcome) -> Exception | None:
+        """The error, if its traceback is worth a look: it is not the last one's again, nor a store that is away."""
+        if not isinstance(outcome, Exception) or isinstance(outcome, StoreError):
+            return None
+        name = f"{type(outcome).__name__}: {outcome}"
+        with self._lock:
+            last, self._told[key] = self._told.get(key), name
+        return None if last == name else outcome

@@ -22,6 +22,7 @@ from roj.api.event import Event
 from roj.api.record import Record
 from roj.environment import Environment
 from roj.framework.backoff import Backoff
+from roj.framework.batch import fits, fitting, sets
 from roj.framework.errors import TemporaryError
 from roj.framework.events import EventLog, Write
 from roj.framework.limits import TokenBucket
@@ -35,7 +36,6 @@ from roj.store.interface import (
     Store,
     StoreError,
     StoreUnavailable,
-    TooLarge,
     check_size,
 )
 
@@ -195,9 +195,9 @@ class Reporter:
                 self._read()
             with self._changed:
                 own = [self._events.single(event) for event in events]
-                waiting = self._fitting([*operations, *_sets(own)], self._events.writes())
+                waiting = fitting([*operations, *sets(own)], self._events.writes())
             try:
-                self._client.transact([*operations, *_sets(own), *_sets(waiting)])
+                self._client.transact([*operations, *sets(own), *sets(waiting)])
             except StoreUnavailable:
                 self._retire(retire)
                 with self._changed:
@@ -334,16 +334,16 @@ class Reporter:
             operations: list[Operation] = [Discard(key) for key in removals]
             statuses: list[tuple[str, bytes]] = []
             for key, value in self._statuses.ready(now, all=all):
-                if not _fits([*operations, Set(key, value)]):
+                if not fits([*operations, Set(key, value)]):
                     break
                 operations.append(Set(key, value))
                 statuses.append((key, value))
             self._statuses.sent(key for key, _ in statuses)
             events: list[Write] = []
             if operations or all or (self._events_due is not None and self._events_due <= now):
-                events = self._fitting(operations, self._events.writes())
+                events = fitting(operations, self._events.writes())
             self._bucket.take(now)
-        operations += _sets(events)
+        operations += sets(events)
         if not operations:
             return
         self._client.transact(operations)
@@ -359,15 +359,6 @@ class Reporter:
         self._metrics.events_written.inc(len(writes))
         if not len(self._events):
             self._events_due = None
-
-    def _fitting(self, operations: Sequence[Operation], writes: Sequence[Write]) -> list[Write]:
-        """As many writes of events, oldest first, as one transaction takes besides the operations."""
-        fitting: list[Write] = []
-        for write in writes:
-            if not _fits([*operations, *_sets(fitting), Set(write.key, write.value)]):
-                break
-            fitting.append(write)
-        return fitting
 
     def _retire(self, retired: Iterable[str]) -> None:
         with self._changed:
@@ -401,15 +392,3 @@ class Reporter:
                 return
             if not self._step(all=True):
                 self._environment.sleep(0.2)
-
-
-def _sets(writes: Iterable[Write]) -> list[Operation]:
-    return [Set(write.key, write.value) for write in writes]
-
-
-def _fits(operations: Sequence[Operation]) -> bool:
-    try:
-        check_size(operations)
-    except TooLarge:
-        return False
-    return True

@@ -53,7 +53,7 @@ class Watcher:
         self._metrics = metrics or Metrics()
         self._watch = Watch(self._settings)
         self._state = State()
-        self._trouble = ""
+        self._trouble: tuple[int, str] | None = None
         self._changed = environment.condition()
         # Under _changed: the client, taken away and closed to interrupt a request, and why that was done.
         self._client: Store | None = None
@@ -148,16 +148,17 @@ class Watcher:
                 return
         self._state = state
         self._metrics.watch_answers.labels(self.prefix, result).inc()
-        if self._trouble:
+        if self._trouble is not None:
             _log.info("%s: watched again", self.prefix)
-            self._trouble = ""
+            self._trouble = None
 
     def _failed(self, result: str, why: str) -> None:
         self._state = self._watch.failed(self._state, self._environment.monotonic(), self._environment.random)
         self._metrics.watch_answers.labels(self.prefix, result).inc()
-        if why != self._trouble:  # once, not for every try
-            _log.warning("%s: %s; what was believed before stays", self.prefix, why)
-            self._trouble = why
+        level = logging.WARNING if self._state.failures > 1 else logging.INFO  # one alone is everyday
+        if (level, why) != self._trouble:  # once, not for every try
+            _log.log(level, "%s: %s; what was believed before stays", self.prefix, why)
+            self._trouble = level, why
 
     def _interrupt(self) -> None:
         """End a request that blocks, by closing its client; the next one gets another."""

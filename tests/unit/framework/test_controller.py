@@ -151,6 +151,16 @@ def test_whatever_a_handler_raises_its_worker_goes_on(caplog: pytest.LogCaptureF
     assert len(with_traceback) == 3, "a store that is away is no bug: no traceback"
 
 
+def test_the_same_error_again_is_logged_without_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    def reconcile(key: str) -> None:
+        raise ValueError("a bug")
+
+    run_still(reconcile, lambda _, controller: controller.enqueue("a"))
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) > 10
+    assert [bool(record.exc_info) for record in errors] == [True] + [False] * (len(errors) - 1)
+
+
 def test_a_simulated_crash_passes_through() -> None:
     class Crash(BaseException):
         pass
