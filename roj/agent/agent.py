@@ -101,6 +101,7 @@ class Agent:
         self.membership = Membership(
             environment, store, state, node, identity,
             takeover=options.takeover, labels=dict(options.labels), changed=self._membership_changed,
+            place=str(options.state_dir or "DIR"),
         )  # fmt: skip
         self.reporter = Reporter(environment, store, node, metrics=self.metrics)
         self._reporting = False

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from roj.agent.agent import Agent
@@ -66,7 +67,9 @@ def run(options: AgentOptions, variables: Mapping[str, str] | None = None) -> in
         runtime = open_runtime(options.docker, environment, variables)
         stack.callback(runtime.close)
         node = _node_name(options, store)
-        state = StateDirectory(options.state_dir or default_state_directory(node))
+        options = replace(options, state_dir=options.state_dir or default_state_directory(node))
+        assert options.state_dir is not None
+        state = StateDirectory(options.state_dir)
         stack.callback(state.close)
         ended = _Ended(environment)
         agent = Agent(

@@ -36,17 +36,15 @@ def set_goals(client: Client, references: Sequence[str], goal: Goal, why: str = 
     """Set the goal of instances: the reads of `find_targets`, 1 for each node, and 1 write for 64 instances.
 
     Every reference is resolved, and every refusal found, before the first write. The claims on ports stay until the
-    agent has undeployed it. An unclaimed instance is undeployed by the record that its node believes (1 read more).
+    agent has undeployed it. An unclaimed instance is undeployed by the record that its node believes. One that has the
+    goal already is written only where its node holds at an older order (1 read more for both).
 
     Raises:
         errors.NotFound, errors.Invalid: a reference means nothing, or several.
         errors.Conflict: an instance is being undeployed, has no record, or others wrote first again and again.
         errors.Unreachable: no answer to a write in time.
     """
-    targets = [
-        target if target.entry is not None else with_status(client, target)
-        for target in find_targets(client, references)
-    ]
+    targets = [_looked_at(client, target, goal) for target in find_targets(client, references)]
     for target in targets:
         _refuse(target, goal)
     away = _away(client, targets)
@@ -55,6 +53,17 @@ def set_goals(client: Client, references: Sequence[str], goal: Goal, why: str = 
         for change in _set(client, batch, goal, why):
             changes[f"{change.node}/{change.id}"] = replace(change, away=change.node in away)
     return [changes[target.name] for target in targets]
+
+
+def _looked_at(client: Client, target: Target, goal: Goal) -> Target:
+    """The target with its status, where that decides: it is unclaimed, or may be held at the very goal."""
+    instance = target.desired()
+    return target if instance is not None and instance.goal != goal else with_status(client, target)
+
+
+def _held(target: Target) -> bool:
+    """Its node holds at an older order: the same goal again is an order all the same, and ends that."""
+    return target.status is not None and target.status.phase == "held"
 
 
 def _batches(targets: Sequence[Target]) -> list[list[Target]]:
@@ -104,7 +113,11 @@ def _set(client: Client, targets: Sequence[Target], goal: Goal, why: str) -> lis
         for target in current:
             _refuse(target, goal)
             instance = target.desired()
-            if instance is not None and instance.goal == goal:
+            if (
+                instance is not None
+                and instance.goal == goal
+                and (change in instance.lineage or not _held(target))
+            ):
                 ours = change in instance.lineage
                 done[target.name] = change_of(instance, written=ours)
                 continue

@@ -244,6 +244,8 @@ class Deploy:
             self._event(order, "StoreWentBack", status.message, warning=True)
         elif status.phase == "unclaimed" and before != "unclaimed":
             self._event(order, "Unclaimed", status.message, warning=True)
+        elif order.unreadable and (previous is None or previous.message != status.message):
+            self._event(order, "RecordUnreadable", status.message, warning=True)
         elif status.phase == "pulling" and before != "pulling":
             self._event(order, "Pulling", status.message)
 
