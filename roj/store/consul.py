@@ -106,9 +106,7 @@ class ConsulStore:
         # A wait of 0 would be Consul's default of 5 minutes.
         milliseconds = max(int(wait * 1000), 1)
         flags = [("recurse", "true"), ("index", str(index)), ("wait", f"{milliseconds}ms")]
-        # Consul adds up to a sixteenth (https://developer.hashicorp.com/consul/api-docs/features/blocking).
-        patience = wait + wait / 16 + PATIENCE
-        return self._listing(self._ask("get", f"/v1/kv/{prefix}", flags, patience=patience, absent=True))
+        return self._listing(self._ask("get", f"/v1/kv/{prefix}", flags, wait=wait, absent=True))
 
     def _listing(self, answer: Answer) -> Listing:
         # Consul gives the index with a 404, too; a 404 without one is a proxy's, and no word on what there is.
@@ -176,12 +174,14 @@ class ConsulStore:
 
     def renew_session(self, session: str) -> bool:
         answer = self._ask("put", f"/v1/session/renew/{session}", [], absent=True, gone=True)
-        if answer.code == 404 and session not in answer.body:
-            raise self._not_consul(answer)  # Consul names the session that it does not know
+        if session not in answer.body and answer.code in (200, 404):
+            raise self._not_consul(answer)  # Consul names the session, whether it lives or not
         return answer.code == 200
 
     def end_session(self, session: str) -> None:
-        self._ask("put", f"/v1/session/destroy/{session}", [], gone=True)
+        answer = self._ask("put", f"/v1/session/destroy/{session}", [], gone=True)
+        if answer.code == 200:
+            self._truth(answer)
 
     def acquire(self, key: str, value: bytes, session: str) -> bool:
         return self._lock("acquire", key, value, session)
@@ -204,9 +204,7 @@ class ConsulStore:
 
     def node_address(self) -> str:
         answer = self._ask("get", "/v1/agent/self", [])
-        return self._understood(
-            answer, lambda: str((json.loads(answer.body).get("Member") or {}).get("Addr", ""))
-        )
+        return self._understood(answer, lambda: str(json.loads(answer.body)["Member"]["Addr"]))
 
     def clone(self) -> ConsulStore:
         return ConsulStore(self._address)
@@ -225,7 +223,7 @@ class ConsulStore:
         flags: Flags,
         data: bytes = b"",
         *,
-        patience: float = PATIENCE,
+        wait: float = 0.0,
         absent: bool = False,
         conflict: bool = False,
         gone: bool = False,
@@ -233,12 +231,13 @@ class ConsulStore:
         """One request; answers that mean no failure here are returned, all others raise.
 
         Args:
-            patience: seconds until the answer.
+            wait: seconds that Consul is asked to wait before it answers.
             absent: 404 is an answer.
             conflict: 409 is an answer.
             gone: an error that speaks of an unknown session is an answer.
         """
-        self._http.timeout = (CONNECT, patience)
+        # Consul adds up to a sixteenth (https://developer.hashicorp.com/consul/api-docs/features/blocking).
+        self._http.timeout = (CONNECT, wait + wait / 16 + PATIENCE)
         answer = self._sent(verb, path, flags, data)
         code = answer.code
         if code == 200 or (absent and code == 404) or (conflict and code == 409):
