@@ -32,6 +32,7 @@ from roj.controllers.state import StateDirectory
 from roj.controllers.this_node import ThisNode
 from roj.environment import Environment, Thread
 from roj.framework.controller import Controller
+from roj.framework.counted import CountedStore
 from roj.framework.extension import Context
 from roj.framework.manager import Manager
 from roj.framework.metrics import Metrics
@@ -96,6 +97,7 @@ class Agent:
         self._threads: list[Thread] = []
         self.metrics = Metrics()
         self.supervisor = Supervisor(environment, self.metrics, fatal)
+        store = CountedStore(store, self.metrics)
         self._clients = StorePool(environment, store)
         self._store = store
         self.membership = Membership(
