@@ -26,7 +26,8 @@ def test_what_served_serves_and_what_was_stopped_stays_stopped(own_site: Site) -
     site, node = own_site, own_site.name("node")
     roj, machine, engine = site.roj, site.machine, site.engine
     app = site.create("web", "-p", "80")
-    with site.agent(node) as agent:
+    # A dead Docker is noticed at the next comparison of everything.
+    with site.agent(node, "--resync", "3s") as agent:
         serving, stopped, gone = (site.deploy(app, node, word) for word in ("serving", "stopped", "gone"))
         roj.ok("stop", stopped, "--wait")
         roj.ok("undeploy", gone, "--wait")
