@@ -137,7 +137,7 @@ class AgentProcess:
         self.state = directory / node
         self.log = directory / f"{node}.log"
         self._roj = roj
-        self._words = [
+        self.words = [
             *prefix, str(ROJ), "agent", "--node", node, "--state-dir", str(self.state), "--docker", docker_url, *flags,
         ]  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
@@ -145,7 +145,7 @@ class AgentProcess:
     def start(self, *, wait: bool = True) -> AgentProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._words, env=self._roj.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.words, env=self._roj.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         if wait:
             wait_for(f"{self.node} is ready", self.ready, timeout=120, every=0.2)
