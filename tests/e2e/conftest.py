@@ -1,6 +1,6 @@
-"""Real engines, one of each for the whole run. Who stops, kills or wipes an engine starts one of its own.
+"""One cluster on the engines of the whole run.
 
-A cluster is shared as well: every test takes node names, ids and ports of its own (`Site.name`, `free_port`).
+Every test takes node names, ids and ports of its own (`Site.name`, `free_port`).
 """
 
 from __future__ import annotations
@@ -11,38 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from engines import Consul, Docker, Registry, Web
+from engines import Consul, Docker, Web
 from engines.program import free_ports
 from tests.e2e.harness import Machine, Roj, Site
 
 _count = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def consul() -> Iterator[Consul]:
-    """A Consul server. It is shared: keep to nodes of your own, and don't stop it."""
-    with Consul() as engine:
-        yield engine
-
-
-@pytest.fixture(scope="session")
-def docker_engine() -> Iterator[Docker]:
-    """A Docker Engine: the machine's if one answers. It is shared: touch only what you made, and don't stop it."""
-    with Docker.shared() as engine:
-        yield engine
-
-
-@pytest.fixture(scope="session")
-def registry() -> Iterator[Registry]:
-    """A registry. It is shared: push under names of your own, and don't stop it."""
-    with Registry() as engine:
-        yield engine
-
-
-@pytest.fixture(scope="session")
-def web(registry: Registry) -> Web:
-    """Images of a small web server in `registry`."""
-    return Web(registry)
 
 
 @pytest.fixture(scope="session")
