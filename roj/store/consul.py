@@ -125,7 +125,7 @@ class ConsulStore:
     def swap(self, key: str, value: bytes, version: int) -> None:
         why = f"{key} has not version {version}"
         if version <= 0:  # `cas=0` would create
-            raise Conflict(why)
+            raise Conflict(why, (0,))
         self._put_if(key, value, version, why)
 
     def _put_if(self, key: str, value: bytes, version: int, why: str) -> None:
