@@ -228,11 +228,19 @@ def export_app(context: click.Context, reference: str, output: str) -> None:
 
 def exported(app: App, form: str = "yaml") -> str:
     """What `create -f` takes; it makes the same app."""
-    import json
-
-    import yaml
-
     fields = app.spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     if form == "json":
+        import json
+
         return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
-    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True, width=10_000)
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Texts with anything but printable characters are quoted with escapes: plain ones lose a U+0085."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+        style = None if value.isprintable() else '"'
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(fields, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10_000)

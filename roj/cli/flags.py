@@ -69,7 +69,15 @@ def taken(flag: str, read: Callable[[str], Any], texts: Iterable[str], faults: l
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once, and no anchor holds itself."""
+    """YAML in which a key stands once, and in which only `true` and `false` are no texts: `ON: yes` is an environment
+    variable and its value, as in YAML 1.2."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML declares it so)
+        first: [
+            (tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"
+        ]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[Hashable, None] = {}

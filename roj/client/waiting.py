@@ -14,9 +14,9 @@ from roj.client.client import PATIENCE, Client
 from roj.store.interface import Entry, StoreUnavailable
 
 SLICE = 5.0
-"""Seconds of one blocking list: a record that goes without a status changes nothing under the watched prefix."""
+"""Seconds of one blocking list of what a node reports."""
 TURN = 1.0
-"""The same where several nodes take turns."""
+"""The same where several nodes take turns, or nothing is reported of what is to go: it goes without a change there."""
 PACE = 0.25
 """Seconds at least between two rounds (DESIGN.md section 4)."""
 
@@ -65,12 +65,13 @@ def wait(
     deadline = environment.monotonic() + timeout
     outcomes: dict[tuple[str, str], Outcome] = {}
     indexes: dict[str, int] = {}
+    silent: dict[str, None] = {}
     answered = environment.monotonic()
     while True:
         nodes = list(dict.fromkeys(each.node for each in awaited if _is_open(outcomes, each)))
         for node in nodes:
             remaining = deadline - environment.monotonic()
-            patience = max(0.0, min(SLICE if len(nodes) == 1 else TURN, remaining))
+            patience = max(0.0, min(SLICE if len(nodes) == 1 and node not in silent else TURN, remaining))
             index = indexes.get(node, 0)
             try:
                 observed = client.store.watch(keys.observed(node), index if patience > 0 else 0, patience)
@@ -91,6 +92,8 @@ def wait(
                 if each.node == node and _is_open(outcomes, each):
                     record = records.get(keys.instance(node, each.id))
                     status = statuses.get(keys.instance_status(node, each.id))
+                    if status is None and each.goal == "undeploy":
+                        silent[node] = None
                     outcome = judged(each, record, status)
                     before = outcomes.get((node, each.id))
                     outcomes[node, each.id] = outcome
