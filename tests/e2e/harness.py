@@ -23,6 +23,7 @@ from engines import Docker, Web
 from engines.commands import plain_environment
 
 ROJ = Path(sys.executable).parent / "roj"
+SOURCES = Path(__file__).parents[2]
 T = TypeVar("T")
 
 
@@ -145,7 +146,12 @@ class AgentProcess:
     def start(self, *, wait: bool = True) -> AgentProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.words, env=self._roj.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.words,
+                cwd=SOURCES,
+                env=self._roj.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         if wait:
             wait_for(f"{self.node} is ready", self.ready, timeout=120, every=0.2)
