@@ -45,7 +45,7 @@ from roj.store.pool import StorePool
 
 log = logging.getLogger(__name__)
 
-DEPLOY_WORKERS = 4
+DEPLOY_WORKERS = 8
 """Instances that are worked on at once."""
 STALE = 150.0
 """Seconds without a believed answer of the store after which the node is not ready: two waits of a blocking query and
