@@ -10,8 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 define as_root
 if [ "$$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null; then exec $(1); fi; \
 sudo -n env PYTHONDONTWRITEBYTECODE=1 $$(env | grep -iE '^[a-z]+_proxy=' || true) $(1); code=$$?; \
-for made in .engines .hypothesis .pytest_cache docs; do \
-	[ ! -e "$$made" ] || sudo -n chown -R "$$(id -u):$$(id -g)" "$$made"; done; \
+sudo -n find . -xdev -user root -exec chown -h "$$(id -u):$$(id -g)" {} +; \
 exit $$code
 endef
 

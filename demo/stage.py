@@ -6,6 +6,7 @@ in the directory of an `engines.Run`, which is removed at the end however the de
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import signal
@@ -170,7 +171,9 @@ class Stage:
             raise Surprise(f"`{words[0]} {words[1]}` did not end within {PATIENCE:g} s") from None
 
     def _environment(self) -> dict[str, str]:
-        return {**plain_environment(self.home), **self.variables}
+        # As root by sudo nothing is written into the user's source tree.
+        kept = {name: os.environ[name] for name in ("PYTHONDONTWRITEBYTECODE",) if name in os.environ}
+        return {**plain_environment(self.home), **kept, **self.variables}
 
 
 class RealStage(Stage):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engines import missing_rights
 from engines.commands import plain_environment
 
 SOURCES = Path(__file__).parents[2]
@@ -62,6 +63,8 @@ def test_simulated() -> None:
 
 @pytest.mark.engines
 def test_real() -> None:
+    missing = missing_rights()
+    assert missing is None, f"the engines cannot run here: {missing}"
     out = _played()
     assert re.search(r"web-\w{5}  node1  web:v1  start  launched", out)
     assert "\nweb v1\n" in out
