@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import socket
 import time
 
 import pytest
 
+from roj.agent.http import ask
 from roj.api import keys
 from roj.environment import RealEnvironment
 from roj.store.address import open_store
@@ -24,6 +26,8 @@ def test_what_is_deployed_while_the_agent_is_away_is_done_when_it_is_back(site: 
     with site.agent(node) as agent:
         first = site.deploy(app, node, "first")
         (kept,) = machine.running(first)
+        for page in ("/healthz", "/readyz", "/metrics"):
+            assert ask(agent.state, "GET", page)[0] == 200
         assert agent.stop(timeout=60) == 0
         assert machine.running(first) == [kept]
         row = roj.node(node)
@@ -90,6 +94,36 @@ def test_a_second_agent_of_a_live_node_is_refused(site: Site) -> None:
             assert first.alive  # it stands by
         finally:
             taking.kill()
+
+
+def test_a_damaged_and_a_lost_state_directory_cost_no_container(site: Site) -> None:
+    roj, machine, node = site.roj, site.machine, site.name("node")
+    app = site.create("web", "-p", "80")
+    with site.agent(node) as agent:
+        one, two = (site.deploy(app, node, word) for word in ("one", "two"))
+        kept = machine.ids(node)
+
+        def is_as_it_was() -> None:
+            agent.start()
+            for id in (one, two):
+                machine.running(id)
+            roj.ok("start", one, two, "--wait", "--timeout", "120s")
+            assert machine.ids(node) == kept
+
+        agent.kill()
+        for name in (f"orders/{one}", "cluster", "session"):
+            file = agent.state / name
+            assert file.exists(), name
+            file.write_bytes(file.read_bytes()[:-20] + b"\0" * 20)
+        is_as_it_was()
+
+        assert agent.stop(60) == 0
+        shutil.rmtree(agent.state)
+        is_as_it_was()
+        machine.one(two).remove(force=True)
+        machine.running(two)
+        roj.ok("stop", one, "--wait")
+        assert machine.one(one).id in kept
 
 
 def test_once_converges_and_ends(site: Site) -> None:
