@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from roj.api import keys
-from roj.api.faults import Fault, UnreadableRecord
+from roj.api.faults import Fault
 from roj.api.instance import Instance, PortClaim, new_instance
 from roj.api.names import check_instance_id, check_name, new_instance_id
 from roj.api.node import Node
@@ -201,7 +201,7 @@ def _launch(
 ) -> list[Launch]:
     """One transaction. `cluster` is as it was before the first; what was created since is found by the conflict.
 
-    The change id and the uids stay the same however often it is tried: whichever try the store took, it is recognised.
+    The change id and the uids stay the same however often it is tried, unless somebody else took one of the ids.
     """
     batch = _new_batch(client, app, node, cluster, count=count, id=id)
     known = cluster
@@ -228,8 +228,6 @@ def _launch(
             client.write(operations, applied, otherwise=_otherwise(app, node, batch))
         except Conflict:
             known = read_cluster(client)
-            if _holds(known, batch):
-                return True
             if get_app(client, name, version) != app:
                 raise errors.Conflict(f"app {app.reference} was removed or replaced just now") from None
             existing = _existing(known, app, node, id) if id is not None else None
@@ -285,18 +283,6 @@ def _nowhere_else(cluster: Cluster, node: str, id: str, room: int) -> list[Check
     """That no other node has the id by now: two people may choose one at once. As far as there is room; what was there
     before is known anyway, and ids that roj chooses are not chosen twice."""
     return [CheckAbsent(keys.instance(other, id)) for other in cluster.nodes if other != node][:room]
-
-
-def _holds(cluster: Cluster, batch: _Batch) -> bool:
-    """Whether the store has the batch: by the uid, which is of this deploy alone."""
-    id, uid = next(iter(batch.ids.items()))
-    entry = cluster.instances.get((batch.node, id))
-    if entry is None:
-        return False
-    try:
-        return Instance.decode(entry.value).uid == uid
-    except UnreadableRecord:
-        return False
 
 
 def _otherwise(app: StoredApp, node: str, batch: _Batch) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from roj.client.deployment import deploy
 from roj.client.errors import ClientError, Conflict, NotFound, Unreachable
 from roj.client.goals import set_goals
 from roj.store.interface import Entry, Listing, Operation, Store, StoreUnavailable
-from tests.unit.client.world import Fate, Unreliable, World, Wrapper, spec, violations
+from tests.unit.client.world import Fate, Meddled, Unreliable, World, Wrapper, spec, violations
 
 NODES = ("n1", "n2", "n10")
 APPS = {"web": spec(8080), "pair": spec(8080, 9090), "job": spec(None)}
@@ -191,6 +191,52 @@ def together(world: World, order: Sequence[int], *operations: Callable[[Client],
         thread.join(60)
         assert not thread.is_alive()
     return results
+
+
+def inside(world: World, call: int, outer: Callable[[Client], object], inner: Callable[[], object]) -> object:
+    """Result or error of an operation within which, before the given call of the store, another happens as a whole."""
+    store = Meddled(world.store, inner, {call})
+    try:
+        return outer(world.person("otto@desk", store))
+    except ClientError as error:
+        return error
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+@pytest.mark.parametrize("call", range(9))
+def test_a_deploy_at_any_moment_of_a_removal(call: int, used_before: bool) -> None:
+    with closing(World(*NODES)) as world:
+        create_app(world.client, "web", "v1", APPS["web"])
+        if used_before:
+            deploy(world.client, "web", "v1", ["n2"], id="before")
+            world.finish("n2", "before")
+        result = inside(
+            world,
+            call,
+            lambda client: remove_apps(client, [("web", "v1")]),
+            lambda: deploy(world.client, "web", "v1", ["n1"]),
+        )
+        assert not list(violations(world))
+        if call < 4:
+            assert isinstance(result, Conflict)
+            assert len(world.instances()) == 1
+
+
+@pytest.mark.parametrize("recreated", [None, "web", "pair"])
+@pytest.mark.parametrize("call", range(9))
+def test_a_removal_at_any_moment_of_a_deploy(call: int, recreated: str | None) -> None:
+    with closing(World(*NODES)) as world:
+        create_app(world.client, "web", "v1", APPS["web"])
+
+        def replace() -> None:
+            with suppress(Conflict):
+                remove_apps(world.client, [("web", "v1")])
+                if recreated:
+                    create_app(world.client, "web", "v1", APPS[recreated])
+
+        result = inside(world, call, lambda client: deploy(client, "web", "v1", ["n1"]), replace)
+        assert not list(violations(world))
+        assert isinstance(result, list | NotFound | Conflict)
 
 
 ORDERS = st.lists(st.integers(0, 2), max_size=60)

@@ -129,7 +129,7 @@ class Unreliable(Wrapper):
 class Meddled(Wrapper):
     """A store on which something else happens before the calls that are said."""
 
-    def __init__(self, inner: Store, meddle: Callable[[], None], calls: set[int]) -> None:
+    def __init__(self, inner: Store, meddle: Callable[[], object], calls: set[int]) -> None:
         super().__init__(inner)
         self._meddle = meddle
         self._calls = calls
