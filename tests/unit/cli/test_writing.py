@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from roj.agent.state_directory import StateDirectory
 from roj.api import keys
 from roj.api.app import App, AppSpec
+from roj.api.duration import parse_duration
 from roj.api.faults import InvalidInput
 from roj.api.instance import Instance
 from roj.api.node import Cluster, Node
@@ -499,6 +500,20 @@ def test_ctrl_c_detaches_and_the_order_stands(cluster: Seed) -> None:
     assert "the order stands" in err
     assert "Traceback" not in err
     assert instance(cluster, "node1", "a").goal == "start"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("60s", 60), ("2m", 120), ("1h30m", 5400), ("500ms", 0.5), ("7", 7), ("0", 0), ("1.5s", 1.5)],
+)
+def test_a_length_of_time(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1", "-1s", "1x", "1s2", "s1", "nan", "inf", "1 s", "1h-30m"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)
 
 
 # --- restore ---
