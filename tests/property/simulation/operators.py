@@ -1,49 +1,38 @@
-"""Operators: what people write, as DESIGN.md section 3 has it written, and what the store said to each of them.
-
-Every write carries a change id. After an answer that was lost the operator reads again and looks for it; what comes of
-that is the write's fate, kept for the oracles.
-"""
+"""Operators: people with the `roj` command, by way of roj.client, and what it said to each of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from roj.api import keys
-from roj.api.app import App, AppReference, Container, Port
+from roj.api.app import AppSpec, Container, Port
 from roj.api.faults import UnreadableRecord
-from roj.api.instance import AppUse, Instance, InstanceStatus, PortClaim, Revision, changed, new_instance
-from roj.api.record import digest_of
-from roj.store.interface import (
-    Check,
-    Conflict,
-    Create,
-    Delete,
-    Entry,
-    Operation,
-    Store,
-    StoreUnavailable,
-    Swap,
-)
+from roj.api.instance import Goal, Instance, PortClaim, Revision, changed
+from roj.client.adoption import adopt
+from roj.client.apps import create_app, get_app, guard_write, remove_apps
+from roj.client.client import Client
+from roj.client.deployment import deploy
+from roj.client.errors import ClientError
+from roj.client.goals import Change, set_goals
+from roj.store.interface import Check, Conflict, Create, Delete, Operation, Store, StoreError, Swap
 from tests.property.simulation.environment import SimulatedEnvironment
 from tests.property.simulation.scheduler import Scheduler
 
-Fate = Literal["acknowledged", "refused", "unknown"]
-Verb = Literal["deploy", "upgrade", "start", "stop", "undeploy", "adopt"]
+Verb = Literal["deploy", "upgrade", "start", "stop", "undeploy", "adopt", "remove-app"]
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One write of an operator, and what became of it as far as the operator knows."""
+    """A write that an operator was told is in the store."""
 
     time: float
-    verb: str
+    verb: Verb
     node: str
     id: str
-    record: Instance
-    fate: Fate
+    uid: str
+    goal: Goal
+    generation: int
 
 
 def _container(name: str, image: str, *ports: Port, command: tuple[str, ...] | None = None) -> Container:
@@ -67,203 +56,84 @@ STEADY = ("plain", "port", "dynamic", "pair")
 
 
 class Operator:
-    """One person with the `roj` command."""
+    """One person."""
 
     def __init__(
         self, scheduler: Scheduler, environment: SimulatedEnvironment, store: Store, name: str
     ) -> None:
         self._scheduler = scheduler
-        self._environment = environment
-        self._store = store
+        self._client = Client(store, environment, name)
         self.name = name
         self.written: list[Written] = []
 
     def do(self, verb: Verb, node: str, id: str, app: str) -> None:
         """Run one command; whatever comes of it."""
+        words = f"{verb} {app}" if verb == "remove-app" else f"{verb} {node}/{id} {app}"
         try:
-            getattr(self, f"_{verb}")(node, id, app)
-        except (StoreUnavailable, Conflict, UnreadableRecord) as error:
-            self._scheduler.tell(f"{verb} {node}/{id} {app}", f"{type(error).__name__}: {error}")
+            match verb:
+                case "deploy":
+                    create_app(self._client, app, "v1", AppSpec(containers=CATALOGUE[app]))
+                    [launch] = deploy(self._client, app, "v1", [node], id=id)
+                    self._note(
+                        verb, Change(node, id, launch.uid, "start", launch.generation), new=not launch.existed
+                    )
+                case "upgrade":
+                    self._upgrade(node, id, app)
+                case "start" | "stop" | "undeploy":
+                    [change] = set_goals(self._client, [f"{node}/{id}"], verb)
+                    self._note(verb, change, new=change.written)
+                case "adopt":
+                    change = adopt(self._client, f"{node}/{id}")
+                    self._note(verb, change, new=change.written)
+                case "remove-app":
+                    remove_apps(self._client, [(app, "v1")])
+            self._scheduler.tell(words, "done")
+        except (ClientError, StoreError) as error:
+            self._scheduler.tell(words, f"{type(error).__name__}: {error}")
 
-    # --- the verbs ---
-
-    def _deploy(self, node: str, id: str, app: str) -> None:
-        sentinel = self._store.get(keys.node(node), consistent=True)
-        if sentinel is None:
-            return
-        reference, guards = self._app(app)
-        record = new_instance(
-            id=id,
-            node=node,
-            uid=self._environment.new_id(),
-            change=self._environment.new_id(),
-            app=reference,
-            when=self._environment.now(),
-            who=self.name,
-        )
-        claims = self._claims(record, app)
-        self._write(
-            "deploy",
-            record,
-            [
-                Check(sentinel.key, sentinel.version),
-                *guards(record.change),
-                Create(keys.instance(node, id), record.encode()),
-                *claims,
-            ],
-        )
+    def _note(self, verb: Verb, made: Change, *, new: bool = True) -> None:
+        if new:
+            self.written.append(
+                Written(self._scheduler.now, verb, made.node, made.id, made.uid, made.goal, made.generation)
+            )
 
     def _upgrade(self, node: str, id: str, app: str) -> None:
-        entry = self._instance(node, id)
-        if entry is None:
-            return
-        before = Instance.decode(entry.value)
-        if before.goal == "undeploy" or before.app.name == app:
-            return
-        reference, guards = self._app(app)
-        change, now = self._environment.new_id(), self._environment.now()
-        record = changed(before, change=change, goal="start", when=now, who=self.name)
-        revision = Revision(id=change, app=reference, generation=record.generation, who=self.name, when=now)
-        record = record.model_copy(update={"app": reference, "revisions": (revision, *before.revisions)[:3]})
-        mine = [claim.key for claim in self._claims(record, app)]
-        there = {entry.key: entry for entry in self._store.list(keys.ports(node), consistent=True).entries}
-        claims: list[Operation] = []
-        for claim in self._claims(record, app):
-            held = there.get(claim.key)
-            if held is None:
-                claims.append(claim)
-            elif PortClaim.decode(held.value).uid == record.uid:
-                claims.append(Check(claim.key, held.version))
-            else:
-                raise Conflict(f"{claim.key} is taken")
-        dropped: list[Operation] = [
-            Delete(key, held.version)
-            for key, held in there.items()
-            if key not in mine and PortClaim.decode(held.value).uid == record.uid
-        ]
-        self._write(
-            "upgrade",
-            record,
-            [*guards(change), Swap(entry.key, record.encode(), entry.version), *claims, *dropped],
-        )
-
-    def _start(self, node: str, id: str, app: str) -> None:
-        self._goal("start", node, id)
-
-    def _stop(self, node: str, id: str, app: str) -> None:
-        self._goal("stop", node, id)
-
-    def _undeploy(self, node: str, id: str, app: str) -> None:
-        if not self._goal("undeploy", node, id):
-            self._from_status("undeploy", node, id)
-
-    def _adopt(self, node: str, id: str, app: str) -> None:
-        self._from_status("adopt", node, id)
-
-    def _goal(self, goal: Literal["start", "stop", "undeploy"], node: str, id: str) -> bool:
-        entry = self._instance(node, id)
-        if entry is None:
-            return False
-        before = Instance.decode(entry.value)
-        if before.goal in {goal, "undeploy"}:
-            return True
-        record = changed(
-            before, change=self._environment.new_id(), goal=goal, when=self._environment.now(), who=self.name
-        )
-        self._write(goal, record, [Swap(entry.key, record.encode(), entry.version)])
-        return True
-
-    def _from_status(self, verb: Literal["adopt", "undeploy"], node: str, id: str) -> None:
-        """Of an instance that the store has no record of, or an older one: from what its node believes."""
-        reported = self._store.get(keys.instance_status(node, id), consistent=True)
-        status = InstanceStatus.decode(reported.value) if reported is not None else None
-        if status is None or status.believed is None:
-            return
-        goal = status.believed.goal if verb == "adopt" else "undeploy"
-        record = changed(
-            status.believed,
-            change=self._environment.new_id(),
-            goal=goal,
-            when=self._environment.now(),
-            who=self.name,
-        )
-        entry = self._instance(node, id)
-        there: Operation = (
-            Create(keys.instance(node, id), record.encode())
-            if entry is None
-            else Swap(entry.key, record.encode(), entry.version)
-        )
-        self._write(verb, record, [there])
-
-    # --- inside ---
-
-    def _app(self, name: str) -> tuple[AppReference, Callable[[str], list[Operation]]]:
-        """The app, made where it is missing, and the operations that refer to it."""
-        key = keys.app(name, "v1")
-        entry = self._store.get(key, consistent=True)
-        if entry is None:
-            # Always the same bytes, so that what a node knows of it stays true whoever makes it anew.
-            app = App(name=name, version="v1", containers=CATALOGUE[name], created="2026-11-22T08:00:00Z")  # type: ignore[arg-type]  # pydantic reads it
-            with suppress(Conflict):
-                self._store.create(key, app.encode())
-            entry = self._store.get(key, consistent=True)
-            if entry is None:
-                raise StoreUnavailable("the app is not there")
-        guard = self._store.get(keys.app_use(name, "v1"), consistent=True)
-        found = entry
-
-        def guards(change: str) -> list[Operation]:
-            use = AppUse(change=change).encode()
-            swap: Operation = (
-                Create(keys.app_use(name, "v1"), use)
-                if guard is None
-                else Swap(guard.key, use, guard.version)
-            )
-            return [Check(found.key, found.version), swap]
-
-        return AppReference(name=name, version="v1", digest=digest_of(entry.value)), guards
-
-    def _claims(self, record: Instance, app: str) -> list[Create]:
-        claim = PortClaim(uid=record.uid, instance=record.id).encode()
-        return [
-            Create(keys.port(record.node, port.protocol, port.host), claim)
-            for container in CATALOGUE[app]
-            for port in container.ports
-            if port.host is not None
-        ]
-
-    def _instance(self, node: str, id: str) -> Entry | None:
-        return self._store.get(keys.instance(node, id), consistent=True)
-
-    def _write(self, verb: str, record: Instance, operations: list[Operation]) -> None:
-        words = f"{verb} {record.node}/{record.id} {record.app} change {record.change[:8]}"
-        written = Written(self._scheduler.now, verb, record.node, record.id, record, "unknown")
-        place = len(self.written)
-        self.written.append(written)
+        """Set another app, as DESIGN.md section 3 has it written."""
+        store = self._client.store
+        create_app(self._client, app, "v1", AppSpec(containers=CATALOGUE[app]))
+        entry = store.get(keys.instance(node, id), consistent=True)
         try:
-            self._store.transact(operations)
-            fate: Fate = "acknowledged"
-        except Conflict:
-            fate = "refused"
-        except StoreUnavailable:
-            fate = self._look_for(record)
-        self.written[place] = replace(written, fate=fate)
-        self._scheduler.tell(words, fate)
+            before = Instance.decode(entry.value) if entry is not None else None
+        except UnreadableRecord:
+            before = None
+        if entry is None or before is None or before.goal == "undeploy" or before.app.name == app:
+            return
+        stored = get_app(self._client, app, "v1")
+        change, now = self._client.environment.new_id(), self._client.environment.now()
+        record = changed(before, change=change, goal="start", when=now, who=self.name)
+        revision = Revision(
+            id=change, app=stored.reference, generation=record.generation, who=self.name, when=now
+        )
+        record = record.model_copy(
+            update={"app": stored.reference, "revisions": (revision, *before.revisions)[:3]}
+        )
+        claim = PortClaim(uid=record.uid, instance=id).encode()
+        wanted = [keys.port(node, protocol, port) for protocol, port in stored.app.spec.host_ports()]
+        there = {each.key: each for each in store.list(keys.ports(node), consistent=True).entries}
+        own = [key for key, each in there.items() if PortClaim.decode(each.value).uid == record.uid]
+        if any(key in there and key not in own for key in wanted):
+            raise Conflict("a port is taken")
+        operations: list[Operation] = [
+            Check(keys.app(app, "v1"), stored.version),
+            guard_write(self._client, app, "v1", change),
+            Swap(entry.key, record.encode(), entry.version),
+            *(Create(key, claim) for key in wanted if key not in own),
+            *(Delete(key, there[key].version) for key in own if key not in wanted),
+        ]
 
-    def _look_for(self, record: Instance) -> Fate:
-        """After an answer that was lost: whether the write is there."""
-        for _ in range(3):
-            self._environment.sleep(2.0)
-            try:
-                entry = self._store.get(keys.instance(record.node, record.id), consistent=True)
-            except StoreUnavailable:
-                continue
-            if entry is not None:
-                try:
-                    found = Instance.decode(entry.value)
-                except UnreadableRecord:
-                    return "unknown"
-                if found.uid == record.uid and record.change in found.lineage:
-                    return "acknowledged"
-            return "unknown"
-        return "unknown"
+        def applied() -> bool:
+            found = store.get(keys.instance(node, id), consistent=True)
+            return found is not None and change.encode() in found.value
+
+        self._client.write(operations, applied, otherwise="")
+        self._note("upgrade", Change(node, id, record.uid, "start", record.generation))

@@ -13,17 +13,24 @@ from roj.api import keys
 from roj.api.app import App
 from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance, InstanceStatus
+from roj.api.node import Cluster
 from roj.controllers import labels
 from roj.controllers.order import Finished, Obeyed
 from roj.runtime.interface import RuntimeEvent
 from roj.runtime.simulated_container import Container
+from roj.store.interface import Entry
 from tests.property.simulation.consul import Change
+from tests.property.simulation.operators import CATALOGUE, STEADY
 from tests.property.simulation.world import Node, World
 
 SETTLED = 0.999
 """Seconds that a container has run when it counts as launched; the design says 1, clocks are floats."""
 REACTION = 120.0
-"""Seconds for which the collector may act on what it read before: its stalls and slow calls."""
+"""Seconds for which a worker may act on what it read before: its stalls and slow calls."""
+
+
+ANOTHER = "another"
+"""The id of the cluster that is not ours."""
 
 
 class Broken(AssertionError):
@@ -73,6 +80,12 @@ def instance_in(change: Change) -> Instance | None:
         return None
 
 
+def owned_by_us(container: Container) -> labels.Owned | None:
+    """What the labels say, unless they are another cluster's."""
+    owned = labels.parse(container.spec.labels)
+    return owned if owned is not None and owned.cluster != ANOTHER else None
+
+
 class Oracles:
     """All oracles that watch a run."""
 
@@ -82,9 +95,9 @@ class Oracles:
         world.consul.observers.append(self.facts.take)
         world.consul.observers.append(self._truthful_status)
         self._obeyed: dict[tuple[str, str], int] = {}
-        self._left: dict[tuple[str, str], dict[str, None]] = {}
+        self._history: dict[tuple[str, str], list[tuple[float, Instance]]] = {}
+        """What each node obeyed of each instance, since when."""
         self._strangers: dict[str, None] = {}
-        self.needed_since: dict[tuple[str, str], float] = {}
         for node in world.nodes:
             node.disk.observers.append(lambda name, value, node=node: self._time_travel(node, name, value))  # type: ignore[misc]  # a default binds it
             node.runtime.guards.append(lambda call, about, node=node: self._before(node, call, about))  # type: ignore[misc]  # the same
@@ -114,7 +127,7 @@ class Oracles:
         container = next((each for each in node.machine.containers() if each.id == about), None)
         if container is None:
             return
-        owned = labels.parse(container.spec.labels)
+        owned = owned_by_us(container)
         if owned is None or owned.node != node.name:
             self.broken(
                 "bystanders", "P7", f"{node.name} would {call} {container.spec.name}, which is not its own"
@@ -125,11 +138,16 @@ class Oracles:
     def _no_harm(self, node: Node, call: str, container: Container, owned: labels.Owned) -> None:
         if node.disk.lost and self.facts.rewound is not None:
             return  # neither the node nor the store knows what the last order was
-        obeyed = obeyed_of(node, owned.instance)
-        if obeyed is None:
-            known = [each.record for each in self.facts.changes.values()]
-        else:
-            known = [obeyed.instance]
+        history = self._history.get((node.name, owned.instance), [])
+        known = [each.record for each in self.facts.changes.values()]
+        if history:
+            # What was obeyed when a worker that was interrupted since made its plan.
+            ends = [*(time for time, _ in history[1:]), self.world.now]
+            known = [
+                record
+                for (_, record), end in zip(history, ends, strict=True)
+                if end >= self.world.now - REACTION
+            ]
         for record in known:
             mine = (record.node, record.id) == (node.name, owned.instance)
             ordered = record.goal != "start" or (record.uid, record.revision.id) != (
@@ -175,7 +193,7 @@ class Oracles:
             return
         live: dict[tuple[str, str], Container] = {}
         for container in node.machine.containers():
-            owned = labels.parse(container.spec.labels)
+            owned = owned_by_us(container)
             if owned is None or not container.live:
                 continue
             slot = (owned.node, f"{owned.instance}/{owned.container}")
@@ -189,7 +207,7 @@ class Oracles:
         """Which revisions are, or were until this death, launched."""
         revisions: dict[str, list[Container]] = {}
         for container in node.machine.containers():
-            owned = labels.parse(container.spec.labels)
+            owned = owned_by_us(container)
             if owned is not None:
                 revisions.setdefault(owned.revision, []).append(container)
         for revision, containers in revisions.items():
@@ -206,7 +224,9 @@ class Oracles:
         if not name.startswith("orders/") or value is None:
             return
         slot = (node.name, name.removeprefix("orders/"))
-        change = Obeyed.decode(value).instance.change
+        record = Obeyed.decode(value).instance
+        change = record.change
+        self._history.setdefault(slot, []).append((self.world.now, record))
         known = self.facts.changes.get(change)
         if known is None:
             self.broken("no time travel", "P4", f"{slot} obeys {change[:8]}, which no operator wrote")
@@ -261,11 +281,27 @@ def differences(world: World) -> list[str]:
     """Convergence (P1): what is not as it should be, now that nothing goes wrong any more."""
     found: list[str] = []
     for node in world.nodes:
+        if astray(world, node):
+            continue
         if node.up:
             found.extend(f"{node.name}: {words}" for words in _of_node(world, node))
         elif node.wanted:
             found.append(f"{node.name}: its agent does not run ({(node.refusals or ['?'])[-1]})")
     return found
+
+
+def astray(world: World, node: Node) -> bool:
+    """It lost its state while the store was another's: an operator has to say where it belongs."""
+    return bool(node.disk.lost) and _cluster_of(node) != _id_in(world.consul.state.entries.get(keys.CLUSTER))
+
+
+def _cluster_of(node: Node) -> str | None:
+    content = node.disk.content("cluster")
+    return Cluster.decode(content).id if content is not None else None
+
+
+def _id_in(entry: Entry | None) -> str | None:
+    return Cluster.decode(entry.value).id if entry is not None else None
 
 
 def _of_node(world: World, node: Node) -> Iterator[str]:
@@ -283,7 +319,7 @@ def _of_node(world: World, node: Node) -> Iterator[str]:
     }
     mine: dict[str, list[Container]] = {}
     for container in node.machine.containers():
-        owned = labels.parse(container.spec.labels)
+        owned = owned_by_us(container)
         if owned is not None and owned.node == node.name:
             mine.setdefault(owned.instance, []).append(container)
     for id, entry in records.items():
@@ -333,15 +369,24 @@ def _of_instance(
             yield from _of_started(record, status, containers)
 
 
-def _of_started(record: Instance, status: InstanceStatus, containers: list[Container]) -> Iterator[str]:
-    from tests.property.simulation.operators import CATALOGUE, STEADY
+def waits_for_a_port(status: InstanceStatus) -> bool:
+    """A terminal state: somebody else, such as an unclaimed instance, has its port, and it says so."""
+    return any((each.type, each.status) == ("PortsAvailable", "False") for each in status.conditions)
 
-    name = record.app.name
-    if name not in STEADY:
+
+def _of_started(record: Instance, status: InstanceStatus, containers: list[Container]) -> Iterator[str]:
+    if record.app.name not in STEADY:
         if not status.message and status.phase != "launched":
             yield f"it cannot be launched, and its status ({status.phase}) does not say why"
         return
-    wanted = sorted(each.name for each in CATALOGUE[name])
+    if waits_for_a_port(status):
+        return
+    yield from _serves(record, containers)
+    if status.phase != "launched":
+        yield f"{status.phase} is reported ({status.message})"
+
+
+def _serves(record: Instance, containers: list[Container]) -> Iterator[str]:
     there: list[str] = []
     for container in containers:
         owned = labels.parse(container.spec.labels)
@@ -354,7 +399,25 @@ def _of_started(record: Instance, status: InstanceStatus, containers: list[Conta
             there.append(owned.container)
             if container.policy != "unless-stopped":
                 yield f"{container.spec.name} has restart policy {container.policy}"
+    wanted = sorted(each.name for each in CATALOGUE[record.app.name])
     if sorted(there) != wanted:
         yield f"{', '.join(wanted)} should run, and {', '.join(there) or 'nothing'} does"
-    if status.phase != "launched":
-        yield f"{status.phase} is reported ({status.message})"
+
+
+def services(node: Node, known: Mapping[str, Entry]) -> Iterator[str]:
+    """What does not run as the records said that the node was last told (P5)."""
+    for key, entry in known.items():
+        if not key.startswith(keys.instances(node.name)):
+            continue
+        record = Instance.decode(entry.value)
+        mine = [
+            each
+            for each in node.machine.containers()
+            if (owned := owned_by_us(each)) is not None and owned.instance == record.id
+        ]
+        if record.goal == "start" and record.app.name in STEADY:
+            yield from (f"{record.id}: {words}" for words in _serves(record, mine))
+        elif record.goal == "stop":
+            yield from (
+                f"{record.id}: {each.spec.name} runs, and it was stopped" for each in mine if each.live
+            )

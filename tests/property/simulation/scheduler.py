@@ -189,6 +189,12 @@ class Scheduler:
 
         self.at(self.now + seconds, resume)
 
+    def resume(self) -> None:
+        """All pauses end."""
+        for group in self._groups:
+            group.paused = False
+        self._any_paused = False
+
     # --- for what runs in a worker ---
 
     def spawn(self, group: Group, name: str, target: Callable[[], None]) -> Worker:

@@ -87,6 +87,17 @@ class Node:
         self.machine.boot()
         self._again(back)
 
+    def heal(self) -> None:
+        """All that is wrong with it ends, and its agent runs soon, if it should."""
+        self.link.heal()
+        self.runtime.heal()
+        if self.group is not None:
+            self.group.crash_at = -1
+        self.disk.full = self.disk.broken = False
+        self.machine.start_daemon()
+        if self.wanted and not self.up:
+            self._again(RESTART)
+
     def stop(self) -> None:
         """SIGTERM: the agent ends in order, and stays so."""
         self.wanted = False
@@ -172,13 +183,9 @@ class World:
         """All faults end: links, disks and Docker work, and every agent that should run does so soon."""
         self.tell("all faults end")
         self.scheduler.chooser.calm()
+        self.scheduler.resume()
         for node in self.nodes:
-            node.link.heal()
-            node.runtime.heal()
-            node.disk.full = node.disk.broken = False
-            node.machine.start_daemon()
-            if node.wanted and not node.up:
-                self.scheduler.at(self.now + RESTART, node.start)
+            node.heal()
         self.registry.down = False
 
     def close(self) -> None:

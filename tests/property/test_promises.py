@@ -1,0 +1,215 @@
+"""The promises of DESIGN.md section 7, on the unmodified agent, under faults that nobody planned by hand.
+
+Every run is checked by every oracle that watches (at most one, no harm, no time travel, bystanders, garbage safety,
+truthful status) and by those of the end (convergence, quiescence, bounded work, no lost order); the properties differ in
+what goes wrong. A fresh seed each time, printed; `ROJ_SIM_SEED` gives the same examples again. `ROJ_SIM_SECONDS` is the
+time for all of them together (150 s). A failing run is shrunk and told as a story, with the line that replays it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from random import SystemRandom
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.property.simulation.play import Run, frozen, offline, play
+from tests.property.simulation.runtime_faults import RUNTIME_FAULTS
+from tests.property.simulation.scenario import EVERYTHING, REWINDS, Command, Scenario, Window, scenarios
+from tests.property.simulation.schedule import Schedule
+from tests.property.simulation.store_faults import STORE_FAULTS
+
+SECONDS = float(os.environ.get("ROJ_SIM_SECONDS", "150"))
+SEED = int(os.environ.get("ROJ_SIM_SEED", "0")) or SystemRandom().randrange(1, 2**32)
+BATCH = 15
+"""Examples between two looks at the clock."""
+SHARES: dict[str, float] = {}
+"""By test: how much of the time it has, beside the others."""
+RAN: dict[str, list[int]] = {}
+"""By test: runs and steps."""
+
+
+def explore(name: str, drawn: st.SearchStrategy[Scenario], how: Callable[[Scenario], Run] = play) -> None:
+    """Fresh examples, batch after batch, for the test's share of the time; at least one batch."""
+    ran = RAN.setdefault(name, [0, 0])
+    ends = time.monotonic() + SECONDS * SHARES[name] / sum(SHARES.values())
+    for batch in count():
+
+        @seed(SEED + batch)
+        @settings(
+            max_examples=BATCH,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink],
+            report_multiple_bugs=False,
+            print_blob=False,
+        )
+        @given(drawn)
+        def run(scenario: Scenario) -> None:
+            played = how(scenario)
+            ran[0] += 1
+            ran[1] += played.world.scheduler.steps
+
+        run()
+        if time.monotonic() > ends:
+            return
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _told(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The seed before, and what was run after, whether or not pytest captures output."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\nsimulation: ROJ_SIM_SEED={SEED}, {SECONDS:.0f} s")
+    yield
+    with capture.global_and_fixture_disabled():
+        runs, steps = sum(ran for ran, _ in RAN.values()), sum(steps for _, steps in RAN.values())
+        print(
+            f"\nsimulation: {runs} runs, {steps} steps: "
+            + ", ".join(f"{name} {ran}" for name, (ran, _) in RAN.items())
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What goes wrong in the runs of one property."""
+
+    drawn: st.SearchStrategy[Scenario]
+    how: Callable[[Scenario], Run] = play
+    share: float = 1.0
+
+
+PROPERTIES = {
+    "P1, P2, P12: convergence and quiescence, whatever the store answers": Trouble(
+        scenarios(whats=("session-lost", "tombstones-reaped", "pause"), faults=STORE_FAULTS)
+    ),
+    "P1, P2, P12: convergence and quiescence, whatever Docker answers": Trouble(
+        scenarios(whats=("registry-down", "image-removed", "clock-jump"), faults=RUNTIME_FAULTS)
+    ),
+    "P1: others go on beside a node that never heals": Trouble(
+        scenarios(whats=("crash", "boot", "container-crashes", "session-lost"), least_nodes=2), frozen
+    ),
+    "P3: at most one": Trouble(
+        scenarios(
+            whats=(
+                "boot",
+                "daemon-killed",
+                "daemon-restarted",
+                "container-paused",
+                "container-removed",
+                "crash",
+            ),
+            faults=("answer-lost", "name-taken", "slow", "events-cut"),
+            steady=True,
+            most_nodes=1,
+        )
+    ),
+    "P4: absence is no order": Trouble(
+        scenarios(
+            whats=(*REWINDS, "record-garbled", "crash", "disk-lost", "disk-damaged"),
+            faults=("empty", "stale", "index-back", "index-zero", "cut", "answer-lost"),
+        )
+    ),
+    "P5: offline works": Trouble(
+        scenarios(
+            whats=(
+                "crash",
+                "crash-soon",
+                "boot",
+                "daemon-killed",
+                "daemon-restarted",
+                "container-crashes",
+                "container-stopped",
+                "container-removed",
+                "stop-start",
+                "image-removed",
+            ),
+            faults=(),
+            steady=True,
+            most_nodes=1,
+        ),
+        offline,
+    ),
+    "P6: no lost order": Trouble(
+        scenarios(
+            whats=(),
+            faults=("answer-lost", "deaf", "reset", "error", "slow", "contended", "cut"),
+            steady=True,
+            most_nodes=2,
+        )
+    ),
+    "P7: bystanders are safe": Trouble(
+        scenarios(
+            whats=("stranger", "disk-pressure", "disk-lost", "boot", "image-removed"),
+            steady=True,
+            most_nodes=1,
+        )
+    ),
+    "P8: nothing in use is collected": Trouble(
+        scenarios(
+            whats=("disk-pressure", "image-removed", "crash-soon", "clock-jump"),
+            faults=("slow", "stale", "answer-lost"),
+            most_nodes=1,
+        )
+    ),
+    "P10: truthful status": Trouble(
+        scenarios(
+            whats=("container-crashes", "container-paused", "clock-jump", "daemon-killed", "crash"),
+            faults=("slow", "answer-lost", "start-refused", "deaf"),
+            most_nodes=1,
+        )
+    ),
+    "P11: crash anywhere": Trouble(scenarios(whats=("crash-soon", "disk-full", "disk-damaged", "boot"))),
+    "everything at once": Trouble(scenarios(whats=EVERYTHING), share=3.0),
+}
+SHARES.update({name: trouble.share for name, trouble in PROPERTIES.items()})
+
+
+@pytest.mark.timeout(SECONDS + 600.0)
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_promise(name: str) -> None:
+    explore(name, PROPERTIES[name].drawn, PROPERTIES[name].how)
+
+
+REGRESSIONS = {
+    # The reporter went round and round: an event whose answer was lost stayed due though it was in the ring.
+    "event-answer-lost": Scenario(
+        nodes=1,
+        schedule=Schedule(seed=291, density=0.1),
+        commands=(Command(6.0, 0, "deploy", 0, "a", "plain"),),
+        windows=(Window(4.0, 2.0, 0, "cut", 0.05), Window(4.0, 10.0, 0, "deaf", 0.05)),
+    ),
+    # Launched after 0.7 s: the worker was interrupted between Docker's answer and its look at the clock.
+    "launched-too-early": Scenario(
+        nodes=1,
+        schedule=Schedule(seed=14038, density=0.3, stalls=0.01),
+        commands=(
+            Command(26.0, 0, "deploy", 0, "b", "port"),
+            Command(26.0, 1, "deploy", 0, "a", "dynamic"),
+            Command(27.0, 0, "deploy", 0, "a", "plain"),
+            Command(27.0, 1, "deploy", 0, "a", "plain"),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_what_was_found_before(name: str) -> None:
+    play(REGRESSIONS[name])
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_stuck_instance_never_blocks_another(number: int) -> None:
+    """P1: one whose image does not exist, one that crashes again and again; a third is launched at once all the same."""
+    commands = (
+        Command(5.0, 0, "deploy", 0, "a", "missing"),
+        Command(6.0, 0, "deploy", 0, "b", "crashing"),
+        Command(60.0, 0, "deploy", 0, "c", "pair"),
+    )
+    play(Scenario(1, Schedule(number, 0.1), commands, (Window(20.0, 100.0, 0, "pull-stalls", 0.3),)))
