@@ -102,7 +102,10 @@ class Deploy:
                 self._report(order, step, actual, next_try, transient=True)
             if not self._carry_out(order, step, actual):
                 return None
-            order = self._orders.get(id) or order
+            current = self._orders.get(id)
+            if current is None or current.instance.change != order.instance.change:
+                return 0.0  # what was seen and done was for another order
+            order = current
             if step.phase == "launched":  # only policies were set: what was seen is still so
                 step = replace(step, actions=())
                 break

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from roj.api import keys
+from roj.api.instance import InstanceStatus
+from roj.api.record import Record
+from roj.runtime.interface import RestartPolicy
 from tests.unit.controllers.node import Node
 
 WEB: list[dict[str, object]] = [{"name": "web", "image": "web:1", "ports": [{"container": 80, "host": 8080}]}]
@@ -227,3 +230,41 @@ def test_a_container_that_a_power_cut_took_while_it_was_paused_is_made_anew(node
     node.machine.boot()
     node.run(120)
     assert node.phase("web-a") == "launched"
+
+
+def test_an_order_that_comes_while_another_is_carried_out_is_not_called_launched(node: Node) -> None:
+    node.launch("web-a", node.create("web", "v1", WEB))
+    set_policy = node.docker.set_restart_policy
+    other = node.create("web", "v2", [{"name": "web", "image": "web:2"}])
+
+    def overtaken(id: str, policy: RestartPolicy) -> None:
+        set_policy(id, policy)
+        node.docker.set_restart_policy = set_policy  # type: ignore[method-assign]
+        before = node.record("web-a")
+        change = node.still.new_id()
+        revision = before.revision.model_copy(update={"id": change, "app": other, "generation": 2})
+        node.write(
+            before.model_copy(
+                update={
+                    "app": other,
+                    "generation": 2,
+                    "lineage": (change, *before.lineage),
+                    "revisions": (revision, *before.revisions),
+                }
+            )
+        )
+
+    node.docker.set_restart_policy = overtaken  # type: ignore[method-assign]
+    reported: list[InstanceStatus] = []
+    report = node.reporter.status
+
+    def reporting(key: str, record: Record, *, transient: bool = False) -> None:
+        assert isinstance(record, InstanceStatus)
+        reported.append(record)
+        report(key, record, transient=transient)
+
+    node.reporter.status = reporting  # type: ignore[method-assign]
+    node.run(20)
+    launched = [status for status in reported if status.phase == "launched"]
+    assert [status.observed_generation for status in launched][-1] == 2
+    assert all(container.state == "running" for status in launched for container in status.containers)
