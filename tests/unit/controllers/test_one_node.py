@@ -267,4 +267,4 @@ def test_an_order_that_comes_while_another_is_carried_out_is_not_called_launched
     node.run(20)
     launched = [status for status in reported if status.phase == "launched"]
     assert [status.observed_generation for status in launched][-1] == 2
-    assert all(container.state == "running" for status in launched for container in status.containers)
+    assert all([container.state for container in status.containers] == ["running"] for status in launched)
