@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
@@ -40,7 +40,7 @@ from tests.unit.store.world import World
 pytestmark = pytest.mark.engines
 
 NOBODY = "adf4238a-882b-9ddc-4a9d-5b6758e4159e"
-NAMES = st.sampled_from(["a", "b", "d/a", "d/b", "d"])
+NAMES = st.sampled_from(["a", "d/a", "d"])
 VALUES = st.sampled_from([b"", b"1", b"2"])
 
 
@@ -229,9 +229,10 @@ def test_both_answer_the_same(consul: Consul, world: World) -> None:
         run_state_machine_as_test(
             Twins,
             settings=settings(
-                max_examples=50,
+                max_examples=60,
                 stateful_step_count=30,
                 deadline=None,
+                phases=[Phase.generate],  # shrinking takes minutes
                 suppress_health_check=list(HealthCheck),
                 print_blob=True,
             ),
