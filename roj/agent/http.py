@@ -5,35 +5,77 @@ What `roj node gc` asks for, /gc, is on the unix socket alone, which only the ag
 
 from __future__ import annotations
 
-import hashlib
+import http.client
+import logging
 import os
 import socket
 import stat
-import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn
 
 from roj.environment import Environment, Thread
 
+log = logging.getLogger(__name__)
+
 Answer = tuple[int, str, str]
 """Status, content type, body."""
+Pages = Mapping[tuple[str, str], Callable[[], Answer]]
+"""What makes an answer, by method and path."""
 
 _LONGEST_SOCKET_PATH = 107  # bytes of sun_path that Linux takes
 
 
 def socket_path(directory: Path) -> Path:
-    """The unix socket of the agent that works with a state directory.
+    """The unix socket of the agent that works with a state directory."""
+    return directory.absolute() / "agent.sock"
 
-    It is in it; where that path is longer than Linux takes, in a directory under /tmp that the path's hash names.
+
+def ask(directory: Path, method: str, page: str, *, timeout: float = 120.0) -> Answer:
+    """One request to the agent that works with a state directory.
+
+    Args:
+        timeout: seconds without a byte of an answer.
+
+    Raises:
+        OSError: no agent serves there, or this user may not ask it.
     """
-    path = directory.absolute() / "agent.sock"
+    connection = _UnixConnection(socket_path(directory), timeout)
+    try:
+        connection.request(method, page)
+        answer = connection.getresponse()
+        return answer.status, answer.headers.get_content_type(), answer.read().decode()
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"the agent hung up: {error}") from error
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """The socket's path, or a shorter one for the same where Linux does not take it: by way of its directory."""
     if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
-        return path
-    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"roj-{os.geteuid()}-{name}" / "agent.sock"
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        with _short(self._path) as path:
+            self.sock.connect(path)
 
 
 class AddressInvalid(ValueError):
@@ -42,8 +84,7 @@ class AddressInvalid(ValueError):
 
 class _Server(ThreadingMixIn, HTTPServer):
     daemon_threads = True
-    pages: dict[tuple[str, str], Callable[[], Answer]]
-    """By method and path."""
+    pages: Pages
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Somebody who hangs up early is no news."""
@@ -52,8 +93,14 @@ class _Server(ThreadingMixIn, HTTPServer):
 class _UnixServer(_Server):
     address_family = socket.AF_UNIX
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        super().__init__(("localhost", 0), _Handler)
+
     def server_bind(self) -> None:
-        self.socket.bind(self.server_address)
+        with _short(self._path) as path:
+            self.socket.bind(path)
+        self._path.chmod(0o600)  # nobody can connect yet: it does not listen
         self.server_name, self.server_port = "localhost", 0
 
 
@@ -68,8 +115,23 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("POST")
 
     def _answer(self, method: str) -> None:
-        page = self.server.pages.get((method, self.path.partition("?")[0]))
-        status, kind, body = page() if page else (404, "text/plain", "no such page\n")
+        path = self.path.partition("?")[0]
+        page = self.server.pages.get((method, path))
+        if page is None:
+            known = any(path == other for _, other in self.server.pages)
+            self._send(
+                (405, "text/plain", "no such method\n") if known else (404, "text/plain", "no such page\n")
+            )
+            return
+        try:
+            answer = page()
+        except Exception as error:
+            log.exception("%s %s", method, path)
+            answer = (500, "text/plain", f"{type(error).__name__}: {error}\n")
+        self._send(answer)
+
+    def _send(self, answer: Answer) -> None:
+        status, kind, body = answer
         content = body.encode()
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
@@ -112,13 +174,14 @@ class Endpoint:
 
         Raises:
             AddressInvalid: `tcp` cannot be listened on.
+            OSError: the unix socket cannot be made.
         """
-        pages: dict[tuple[str, str], Callable[[], Answer]] = {
+        pages: Pages = {
             ("GET", "/metrics"): lambda: (200, "text/plain; version=0.0.4", metrics()),
             ("GET", "/healthz"): lambda: _verdict(healthy()),
             ("GET", "/readyz"): lambda: _verdict(ready()),
         }
-        garbage: dict[tuple[str, str], Callable[[], Answer]] = {
+        garbage: Pages = {
             ("GET", "/gc"): lambda: collect(False),
             ("POST", "/gc"): lambda: collect(True),
         }
@@ -127,15 +190,14 @@ class Endpoint:
         self._threads: list[Thread] = []
         if tcp is not None:
             self._serve(environment, _tcp_server(tcp), pages)
-        self._unix.parent.mkdir(mode=0o700, exist_ok=True)
-        _remove_socket(self._unix)
-        unix = _UnixServer(str(self._unix), _Handler)  # type: ignore[arg-type]
-        self._unix.chmod(0o600)
-        self._serve(environment, unix, pages | garbage)
+        try:
+            _remove_socket(self._unix)
+            self._serve(environment, _UnixServer(self._unix), {**pages, **garbage})
+        except BaseException:
+            self.close()
+            raise
 
-    def _serve(
-        self, environment: Environment, server: _Server, pages: dict[tuple[str, str], Callable[[], Answer]]
-    ) -> None:
+    def _serve(self, environment: Environment, server: _Server, pages: Pages) -> None:
         server.pages = pages
         self._servers.append(server)
         self._threads.append(environment.spawn("http", lambda: server.serve_forever(0.2)))
@@ -154,14 +216,25 @@ def _verdict(problem: str | None) -> Answer:
     return (200, "text/plain", "ok\n") if problem is None else (503, "text/plain", problem + "\n")
 
 
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`; the host without the brackets of IPv6. Port 0 is a free one.
+
+    Raises:
+        AddressInvalid: it is not of that form.
+    """
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not bare or not port.isdecimal() or int(port) > 65535 or (":" in bare and bare == host):
+        raise AddressInvalid(f"{text!r}: write HOST:PORT, as in 127.0.0.1:9100 or [::1]:9100")
+    return bare, int(port)
+
+
 def _tcp_server(address: str) -> _Server:
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise AddressInvalid(f"--http {address}: write HOST:PORT, as in 127.0.0.1:9100")
+    host, port = parse_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     kind = type("_TcpServer", (_Server,), {"address_family": family})
     try:
-        server: _Server = kind((host.strip("[]"), int(port)), _Handler)
+        server: _Server = kind((host, port), _Handler)
     except OSError as error:
         raise AddressInvalid(f"--http {address}: cannot listen there: {error.strerror or error}") from None
     return server
@@ -169,5 +242,5 @@ def _tcp_server(address: str) -> _Server:
 
 def _remove_socket(path: Path) -> None:
     with suppress(FileNotFoundError):
-        if stat.S_ISSOCK(path.stat().st_mode):
+        if stat.S_ISSOCK(path.lstat().st_mode):
             path.unlink()

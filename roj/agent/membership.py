@@ -104,9 +104,12 @@ class Membership:
         self._turn = environment.lock()
         """Held by whoever speaks with the store."""
         self._client: Store | None = None
+        self._saved_cluster = False
+        self._saved_elsewhere = False
+        """Whether the state files are there."""
         self._lock = environment.condition()  # of what follows
         self._cluster = self._known_cluster()
-        self._elsewhere: MachineIdentity | Literal["unknown"] | None = self._seen_elsewhere()
+        self._elsewhere = self._seen_elsewhere()
         self._standing = _Standing("offline", "the store was not asked yet")
         self._told = self._facts()
         self._poked = False
@@ -160,8 +163,10 @@ class Membership:
             except OSError as error:
                 doubt = f"the sentinel could not be written down: {error}"
         state = self._now().state
-        if (doubt is None and state in {"offline", "empty", "foreign"}) or (doubt and state == "joined"):
-            with self._lock:
+        with self._lock:
+            # The last look's word where there is a doubt: a mark `forgotten` that was just seen is news to `run`.
+            news = self._standing.state == "joined" if doubt else state in {"offline", "empty", "foreign"}
+            if news:
                 self._poked = True
                 self._lock.notify_all()
         return doubt
@@ -175,7 +180,11 @@ class Membership:
             HeldElsewhere: another machine holds the lease.
             StoreError: the store failed. The node is offline: `run` tries on.
         """
-        self._attempt()
+        try:
+            self._attempt()
+        except HeldElsewhere:
+            self._disconnect()  # the agent ends
+            raise
         self._announce()
 
     def run(self) -> None:
@@ -200,9 +209,7 @@ class Membership:
                 return
             self._stopped = True
             self._lock.notify_all()
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()  # a request that waits ends
+        self._disconnect()  # a request that waits ends
         released = self._environment.event()
 
         def release() -> None:
@@ -329,9 +336,7 @@ class Membership:
             if known is not None:
                 return False
             return _Standing("foreign", f"{keys.CLUSTER}: {problem}. Nothing is done")
-        if known is None:
-            self._know(cluster)
-        elif known != cluster.id:
+        if known is not None and known != cluster.id:
             return _Standing(
                 "foreign",
                 f"the store at {self._store.address} is of cluster {cluster.id}, this node of cluster {known}. "
@@ -339,12 +344,15 @@ class Membership:
                 f"`roj restore --state-dir {self._place}`; or start the agent with a new --state-dir to join "
                 f"{cluster.id}",
             )
+        if not self._saved_cluster:
+            self._know(cluster)
         return True
 
     def _know(self, cluster: Cluster) -> None:
         # Twice, so that there is a previous copy: one damaged file must not make this node forget that it knows one.
         self._state.write(CLUSTER, cluster.encode())
         self._state.write(CLUSTER, cluster.encode())
+        self._saved_cluster = True
         with self._lock:
             self._cluster = cluster
 
@@ -379,6 +387,12 @@ class Membership:
             if self._client is None:
                 self._client = self._store.clone()
             return self._client
+
+    def _disconnect(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     # --- how things stand ---
 
@@ -444,28 +458,32 @@ class Membership:
             same, self._elsewhere = self._elsewhere == (holder or "unknown"), holder or "unknown"
         if same:
             return
+        self._saved_elsewhere = True
         try:
             self._state.write(ELSEWHERE, holder.encode() if holder is not None else b"")
         except OSError as error:
             log.warning("the holder of the lease could not be written down: %s", error)
 
     def _note_joined(self) -> None:
-        with self._lock:
-            same, self._elsewhere = self._elsewhere is None, None
-        if not same:
+        if self._saved_elsewhere:
             self._state.delete(ELSEWHERE)
+            self._saved_elsewhere = False
+        with self._lock:
+            self._elsewhere = None
 
     # --- what the state directory knows ---
 
     def _known_cluster(self) -> Cluster | None:
         file = self._state.read(CLUSTER)
         if file is not None:
+            self._saved_cluster = not file.previous
             return Cluster.decode(file.value)
         last = self._sentinel.last  # both copies damaged: the sentinel says it too
         return Cluster(id=last.cluster, created=self._environment.now()) if last is not None else None
 
     def _seen_elsewhere(self) -> MachineIdentity | Literal["unknown"] | None:
         file = self._state.read(ELSEWHERE)
+        self._saved_elsewhere = file is not None
         if file is None or self._takeover:
             return None
         try:

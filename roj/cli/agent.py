@@ -105,6 +105,7 @@ def _options(flags: dict[str, Any], store: str | None) -> Any:
         **flags,
         "store": store,
         "node": take("--node", check_name, flags["node"]),
+        "http": take("--http", _listens, flags["http"]),
         "resync": take("--resync", _some_time, flags["resync"]),
         "once_timeout": take("--once-timeout", parse_duration, flags["once_timeout"]),
         "port_range": take("--port-range", _port_range, flags["port_range"]),
@@ -120,6 +121,13 @@ def _options(flags: dict[str, Any], store: str | None) -> Any:
     if faults:
         raise InvalidInput(faults)
     return AgentOptions(**values)
+
+
+def _listens(text: str) -> str:
+    from roj.agent.http import parse_address
+
+    parse_address(text)
+    return text
 
 
 def _some_time(text: str) -> float:
@@ -149,9 +157,11 @@ def _network(text: str) -> str:
 
 
 def _label(text: str) -> tuple[str, str]:
+    from roj.api.names import LABEL_KEY
+
     key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise ValueError(f"{text!r}: write K=V")
+    if not equals or not LABEL_KEY.fullmatch(key):
+        raise ValueError(f"{text!r}: write K=V, with K of letters, digits, '.', '_', '/' and '-'")
     return key, value
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,47 +57,31 @@ def gc(name: str, dry_run: bool, state_dir: Path | None, output: str) -> None:
     Its agent does it: left-over containers and networks of its own, and images that it pulled, that nothing uses, and
     that nothing may be rolled back to.
     """
-    from roj.agent.http import socket_path
+    from roj.agent.http import ask, socket_path
     from roj.agent.options import default_state_directory
     from roj.api.names import check_name
-    from roj.client.errors import Invalid, Unreachable
+    from roj.client.errors import Denied, Failed, Invalid, Unreachable
 
     try:
         check_name(name)
     except ValueError as problem:
         raise Invalid(str(problem)) from None
-    path = socket_path(state_dir or default_state_directory(name))
+    directory = state_dir or default_state_directory(name)
+    path = socket_path(directory)
     try:
-        status, body = _asked(path, "GET" if dry_run else "POST")
+        status, _, body = ask(directory, "GET" if dry_run else "POST", "/gc")
+    except PermissionError:
+        raise Denied(f"this user may not open {path}", hint="Run this as the agent's user.") from None
     except OSError as error:
         raise Unreachable(
             f"no agent of {name} answers at {path}: {error.strerror or error}",
             hint="Run this on the node itself, as the agent's user; --state-dir says where its state is.",
         ) from None
-    if status != 200:
+    if status == 503:
         raise Unreachable(body.strip())
+    if status != 200:
+        raise Failed(f"the agent of {name} answers {status}: {body.strip()}")
     rows = [GarbageRow(**item) for item in json.loads(body)]
     show_list(_TABLE, rows, output, "There is nothing to remove.")
     if rows:
         say(f"{len(rows)} would be removed" if dry_run else f"{len(rows)} removed")
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=120)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-def _asked(path: Path, method: str) -> tuple[int, str]:
-    connection = _UnixConnection(path)
-    try:
-        connection.request(method, "/gc")
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-    finally:
-        connection.close()
