@@ -117,7 +117,8 @@ class EmbeddedStoreMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(NAMES))
         value = data.draw(st.sampled_from([b"", b"1", b"2"]))
         found = self.clients[0].get(key)
-        version = data.draw(st.sampled_from([found.version if found else 0] * 3 + [0, 2, 5, 2**40]))
+        now = found.version if found else 0
+        version = data.draw(st.sampled_from([now, now, now, max(now - 1, 0), 1, 2**40]))
         if kind is CheckSession:
             return CheckSession(key, data.draw(st.sampled_from(self.sessions)))
         if kind is CheckAbsent or kind is Discard:

@@ -229,7 +229,7 @@ def test_both_answer_the_same(consul: Consul, world: World) -> None:
         run_state_machine_as_test(
             Twins,
             settings=settings(
-                max_examples=60,
+                max_examples=40,
                 stateful_step_count=30,
                 deadline=None,
                 phases=[Phase.generate],  # shrinking takes minutes
