@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from roj.api import keys
-from roj.api.instance import InstanceStatus
+from roj.api.instance import InstanceStatus, PortClaim
 from roj.api.record import Record
 from roj.runtime.interface import RestartPolicy
 from tests.unit.controllers.node import Node
@@ -268,3 +268,18 @@ def test_an_order_that_comes_while_another_is_carried_out_is_not_called_launched
     launched = [status for status in reported if status.phase == "launched"]
     assert [status.observed_generation for status in launched][-1] == 2
     assert all([container.state for container in status.containers] == ["running"] for status in launched)
+
+
+def test_an_undeploy_gives_back_as_many_ports_as_an_app_may_claim(node: Node) -> None:
+    ports = [{"container": 1000 + number, "host": 9000 + number} for number in range(60)]
+    instance = node.launch(
+        "web-a", node.create("web", "v1", [{"name": "web", "image": "web:1", "ports": ports}])
+    )
+    for number in range(60):
+        claim = PortClaim(uid=instance.uid, instance="web-a")
+        node.world.put(keys.port("n1", "tcp", 9000 + number), claim.encode())
+    node.run(10)
+    node.goal("web-a", "undeploy")
+    node.run(30)
+    assert keys.instance("n1", "web-a") not in node.world.entries
+    assert not [key for key in node.world.entries if "/ports/" in key]
