@@ -196,7 +196,9 @@ class Deploy:
             except UnreadableRecord:
                 continue
             if claim.uid == order.instance.uid:
-                operations.append(Discard(entry.key))  # no Delete: that is two of the transaction's 64 operations
+                operations.append(
+                    Discard(entry.key)
+                )  # no Delete: that is two of the transaction's 64 operations
         operations.append(Discard(status))
         self._reporter.transact(
             operations,
@@ -206,11 +208,12 @@ class Deploy:
         self._done(order)
 
     def _done(self, order: Order) -> None:
-        self._orders.drop(order)
+        known = self._orders.drop(order)
         self._reporter.forget(keys.instance_status(order.instance.node, order.id))
         self._looker.forget(order.instance.uid)
         self._last.pop(order.id, None)
-        log.info("undeployed %s", order.id)
+        if known:
+            log.info("undeployed %s", order.id)
 
     # --- what is reported ---
 

@@ -197,13 +197,13 @@ class Orders:
         with self._lock:
             return uid in self._finished.uids
 
-    def drop(self, order: Order) -> None:
-        """Forget an order whose undeploy is done, in the store too. Raises OSError."""
+    def drop(self, order: Order) -> bool:
+        """Forget an order whose undeploy is done, in the store too; whether it was still known. Raises OSError."""
         with self._writing:
             with self._lock:
                 current = self._orders.get(order.id)
                 if current is None or current.instance.change != order.instance.change:
-                    return
+                    return False
                 del self._orders[order.id]
                 used = {other.instance.app.digest: None for other in self._orders.values()}
                 unused = [digest for digest in self._apps if digest not in used]
@@ -212,6 +212,7 @@ class Orders:
             self._state.delete(f"orders/{order.id}")
             for digest in unused:
                 self._state.delete(f"apps/{digest}")
+            return True
 
     # --- inside ---
 
