@@ -7,6 +7,7 @@ import pytest
 from roj.api import keys
 from roj.api.instance import InstanceStatus, PortClaim
 from roj.api.record import Record
+from roj.controllers.crashes import Slot
 from roj.runtime.interface import RestartPolicy
 from tests.unit.controllers.node import Node
 
@@ -172,7 +173,26 @@ def test_a_port_that_is_taken_is_waited_for_and_said(node: Node) -> None:
     assert [c.type for c in status.conditions] == ["PortsAvailable"]
     node.machine.vacate("tcp", 8080)
     node.run(120)
-    assert node.phase("web-a") == "launched"
+    status = node.status("web-a")
+    assert status is not None
+    assert (status.phase, status.conditions) == ("launched", ())
+
+
+def test_a_crash_loop_that_ended_is_no_longer_said(node: Node) -> None:
+    launched(node)
+    instance = node.record("web-a")
+    slot = Slot(instance.uid, instance.revision.id, "web")
+    for number in range(4):
+        node.crashes.ended(slot, "container", str(number), 1.0)
+    node.add("deploy", "web-a")
+    node.run(1)
+    status = node.status("web-a")
+    assert status is not None
+    assert [c.type for c in status.conditions] == ["CrashLoop"]
+    node.run(70)
+    status = node.status("web-a")
+    assert status is not None
+    assert (status.phase, status.conditions) == ("launched", ())
 
 
 def test_an_image_that_is_missing_is_asked_for_again(node: Node) -> None:
