@@ -342,7 +342,7 @@ def _happen(run: Run, happening: Happening, snapshots: list[State]) -> None:
             world.consul.reap_tombstones()
         case "restored" | "restored-fresh" if snapshots:
             world.consul.restore(snapshots[number % len(snapshots)], fresh=happening.what == "restored-fresh")
-        case "wiped" | "swapped" if _in_place(world):
+        case "wiped" | "swapped" if _in_place(world) and _all_know_it(world):
             before = world.consul.snapshot()
             world.consul.wipe()
             if happening.what == "swapped":
@@ -368,6 +368,12 @@ def _in_place(world: World) -> bool:
     """Whether the store is the cluster's own."""
     entry = world.consul.state.entries.get(keys.CLUSTER)
     return entry is not None and Cluster.decode(entry.value).id != ANOTHER
+
+
+def _all_know_it(world: World) -> bool:
+    """Whether every node has been in the cluster. One that meets an empty store first makes a new one of it, and that
+    nodes of two clusters come together again is not promised."""
+    return all("cluster" in node.disk.all() for node in world.nodes)
 
 
 def _mend(world: World, key: str, bad: bytes, good: bytes) -> None:
