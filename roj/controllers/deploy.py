@@ -278,6 +278,8 @@ class Deploy:
         problem = self._orders.unreadable(id)
         if problem is not None:
             self._publish(key, unreadable_status(id, self._node.name, problem, now, self._previous(id)))
+        elif not self._orders.listed:
+            return  # the state directory was lost, and what the store wants is not known yet
         elif found:
             newest = max(found, key=lambda container: (container.created_at or now, container.name))
             owned = labels.parse(newest.labels)

@@ -68,6 +68,7 @@ class Orders:
         self._apps: dict[str, App] = {}
         self._unreadable: dict[str, str] = {}
         self._finished = Finished()
+        self._listed = False
         self._lost: tuple[str, ...] | None = ()
         """Ids whose orders were lost with the state directory; None: all."""
         self._labelled: tuple[Owned, ...] | None = None
@@ -93,6 +94,13 @@ class Orders:
         """An app that an order refers to, if it is known."""
         with self._lock:
             return self._apps.get(reference.digest)
+
+    @property
+    def listed(self) -> bool:
+        """Whether a listing was taken since the start: before, no order means that it is not known, not that there is
+        none."""
+        with self._lock:
+            return self._listed
 
     def unreadable(self, id: str) -> str | None:
         """Why the record of an instance without an order cannot be read."""
@@ -128,6 +136,8 @@ class Orders:
                 first_failure = first_failure or failure
         if first_failure is not None:
             raise first_failure
+        with self._lock:
+            self._listed = True
 
     def confirm(self, id: str) -> Entry | None:
         """Read an instance's record with `consistent`, as is due before anything is removed for it.

@@ -123,6 +123,20 @@ def test_a_record_that_vanished_stops_nothing_and_its_containers_are_repaired(no
     assert node.phase("web-a") == "unclaimed"
 
 
+def test_containers_are_not_called_unclaimed_before_the_store_was_listed(node: Node) -> None:
+    """Found by the simulation: with the state directory lost, the first look at Docker came before the first listing."""
+    launched(node)
+    node.disk.files.clear()
+    node.world.away = True
+    node.start()
+    node.run(60)
+    assert node.phase("web-a") is None
+    node.world.away = False
+    node.listen(first=True)
+    node.run(60)
+    assert node.phase("web-a") == "launched"
+
+
 def test_a_store_that_went_back_is_not_obeyed_until_an_operator_writes(node: Node) -> None:
     launched(node)
     before = node.record("web-a")
