@@ -241,6 +241,12 @@ def remove_cgroups(name: str) -> None:
                 Path(directory).rmdir()
 
 
+def noted_subnets() -> dict[str, None]:
+    """The subnets that all runs of this machine have noted, living or not cleaned yet."""
+    noted = (entry for directory in sorted(HOME.glob(PREFIX + "*")) for entry in _record(directory))
+    return {str(value): None for kind, value in noted if kind == "subnet"}
+
+
 def _record(directory: Path) -> list[tuple[str, object]]:
     noted = []
     with suppress(OSError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engines.commands import ran
 from engines.errors import EngineError
-from engines.run import Run, gate
+from engines.run import Run, gate, noted_subnets
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,13 @@ def unused_block(run: Run) -> Iterator[Block]:
         taken = set()
         for device in json.loads(ran(["ip", "-json", "-4", "address"]) or "[]"):
             taken |= {ipaddress.ip_address(entry["local"]) for entry in device.get("addr_info", [])}
+        promised = noted_subnets()  # of engines in namespaces of their own no address is seen here
         for number in range(256):
             block = Block(number)
             subnets = (block.bridge, block.docker_pool, block.roj_pool)
-            if not any(address in subnet for address in taken for subnet in subnets):
+            if str(block.bridge) not in promised and not any(
+                address in subnet for address in taken for subnet in subnets
+            ):
                 for subnet in subnets:
                     run.note("subnet", str(subnet))
                 yield block
