@@ -315,7 +315,10 @@ def main() -> None:
             bench.machine.close()
             bench.api.close()
     text = table(bench.rows)
-    words = f"{machine_words()}, Docker {version}, {time.strftime('%Y-%m-%d')}"
+    load = os.getloadavg()[2]
+    words = (
+        f"{machine_words()}, Docker {version}, {time.strftime('%Y-%m-%d')}; load over 15 minutes {load:.1f}"
+    )
     print(f"\n{text}\n\n{words}")
     if chosen.write:
         keep(text, words)
