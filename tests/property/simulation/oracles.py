@@ -61,23 +61,46 @@ class Facts:
     launched: dict[str, float] = field(default_factory=dict)
     """By revision: when all its containers were last seen to have run for long enough."""
 
+    undeployed: dict[str, float] = field(default_factory=dict)
+    """When the life of an instance was ended by its node, by uid."""
+    absent: dict[str, float] = field(default_factory=dict)
+    """When the record of an instance was last seen to be missing or not to parse, by its key."""
+
     def take(self, change: Change) -> None:
         """An observer of the store."""
         if change.who == "restore":
             self.rewound = change.time
+        if "/instances/" in change.key and change.key.startswith(keys.DESIRED):
+            self._note(change)
         record = instance_in(change)
         if record is not None and change.who.startswith("operator") and record.change not in self.changes:
             self.changes[record.change] = Known(len(self.changes), change.time, record)
 
+    def _note(self, change: Change) -> None:
+        before = decoded(change.before)
+        if before is None or decoded(change.after) is None:
+            self.absent[change.key] = change.time
+        if (
+            change.after is None
+            and before is not None
+            and before.goal == "undeploy"
+            and change.who != "restore"
+        ):
+            self.undeployed[before.uid] = change.time
+
+
+def decoded(entry: Entry | None) -> Instance | None:
+    """The record, if there is one that parses."""
+    try:
+        return Instance.decode(entry.value) if entry is not None else None
+    except UnreadableRecord:
+        return None
+
 
 def instance_in(change: Change) -> Instance | None:
     """The instance's record that was written, if it is one."""
-    if change.after is None or not change.key.startswith(keys.DESIRED) or "/instances/" not in change.key:
-        return None
-    try:
-        return Instance.decode(change.after.value)
-    except UnreadableRecord:
-        return None
+    named = change.key.startswith(keys.DESIRED) and "/instances/" in change.key
+    return decoded(change.after) if named else None
 
 
 def owned_by_us(container: Container) -> labels.Owned | None:
@@ -189,8 +212,10 @@ class Oracles:
     # --- after a change ---
 
     def _after(self, node: Node, event: RuntimeEvent) -> None:
-        if event.kind != "container" or event.action not in {"start", "die", "unpause"}:
+        if event.kind != "container" or event.action not in {"start", "die", "pause", "unpause"}:
             return
+        if event.action == "start" and str(self.world.scheduler.current).startswith(f"{node.name}/"):
+            self._no_resurrection(node, event.id)
         live: dict[tuple[str, str], Container] = {}
         for container in node.machine.containers():
             owned = owned_by_us(container)
@@ -201,7 +226,7 @@ class Oracles:
                 words = f"{live[slot].spec.name} and {container.spec.name} both live"
                 self.broken("at most one", "P3", words)
             live[slot] = container
-        self._note_launched(node, before_death_of=event.id if event.action == "die" else "")
+        self._note_launched(node, before_death_of=event.id if event.action in {"die", "pause"} else "")
 
     def _note_launched(self, node: Node, before_death_of: str = "") -> None:
         """Which revisions are, or were until this death, launched."""
@@ -251,6 +276,8 @@ class Oracles:
         if change.who in {"restore", "somebody"}:
             return
         status = InstanceStatus.decode(change.after.value)
+        if status.phase == "unclaimed":
+            self._truly_unclaimed(status)
         if status.phase != "launched":
             return
         node = next(each for each in self.world.nodes if each.name == status.node)
@@ -259,6 +286,32 @@ class Oracles:
         if when is None:
             self.broken(
                 "truthful status", "P10", f"{status.node}/{status.id} is reported as launched, and never was"
+            )
+
+    def _truly_unclaimed(self, status: InstanceStatus) -> None:
+        key = keys.instance(status.node, status.id)
+        missing = key not in self.world.consul.state.entries
+        if not missing and self.facts.absent.get(key, -REACTION) + REACTION < self.world.now:
+            self.broken(
+                "truthful status",
+                "P10",
+                f"{status.node}/{status.id} is reported as unclaimed, and is wanted all along",
+            )
+
+    def _no_resurrection(self, node: Node, id: str) -> None:
+        container = node.machine.find(id)
+        owned = owned_by_us(container)
+        ended = self.facts.undeployed.get(owned.uid) if owned is not None else None
+        if owned is None or ended is None or node.disk.lost:
+            return
+        later = [
+            known
+            for known in self.facts.changes.values()
+            if known.record.uid == owned.uid and known.time >= ended and known.record.goal == "start"
+        ]
+        if not later:
+            self.broken(
+                "no time travel", "P4", f"{node.name} starts {container.spec.name}, which was undeployed"
             )
 
 
@@ -292,10 +345,11 @@ def differences(world: World) -> list[str]:
 
 def astray(world: World, node: Node) -> bool:
     """It lost its state while the store was another's: an operator has to say where it belongs."""
-    return bool(node.disk.lost) and _cluster_of(node) != _id_in(world.consul.state.entries.get(keys.CLUSTER))
+    return bool(node.disk.lost) and cluster_of(node) != _id_in(world.consul.state.entries.get(keys.CLUSTER))
 
 
-def _cluster_of(node: Node) -> str | None:
+def cluster_of(node: Node) -> str | None:
+    """The cluster that the node knows."""
     content = node.disk.content("cluster")
     return Cluster.decode(content).id if content is not None else None
 
@@ -339,6 +393,14 @@ def _of_node(world: World, node: Node) -> Iterator[str]:
             yield f"{id}: containers without an instance, and its status is {status and status.phase}"
         if not mine.get(id) and status is not None and status.phase != "unclaimed":
             yield f"{id}: a status ({status.phase}) of nothing"
+        obeyed = obeyed_of(node, id)
+        if (
+            not mine.get(id)
+            and status is not None
+            and obeyed is not None
+            and obeyed.instance.goal == "undeploy"
+        ):
+            yield f"{id}: it was undeployed, and is still reported ({status.phase})"
 
 
 def _of_instance(

@@ -17,7 +17,15 @@ from roj.runtime.simulated_container import Container
 from tests.property.simulation.consul import State
 from tests.property.simulation.environment import START, SimulatedEnvironment
 from tests.property.simulation.operators import STEADY, Operator, Written
-from tests.property.simulation.oracles import ANOTHER, Broken, Oracles, astray, differences, services
+from tests.property.simulation.oracles import (
+    ANOTHER,
+    Broken,
+    Oracles,
+    astray,
+    cluster_of,
+    differences,
+    services,
+)
 from tests.property.simulation.runtime_faults import RUNTIME_FAULTS
 from tests.property.simulation.scenario import REWINDS, TROUBLE, Command, Happening, Scenario, Window
 from tests.property.simulation.store_faults import STORE_FAULTS, Link
@@ -365,9 +373,10 @@ def _keep_snapshot(world: World, snapshots: list[State]) -> None:
 
 
 def _in_place(world: World) -> bool:
-    """Whether the store is the cluster's own."""
+    """Whether the store is the cluster's own, and every node knows that cluster."""
     entry = world.consul.state.entries.get(keys.CLUSTER)
-    return entry is not None and Cluster.decode(entry.value).id != ANOTHER
+    id = Cluster.decode(entry.value).id if entry is not None else ANOTHER
+    return id != ANOTHER and all(cluster_of(node) == id for node in world.nodes)
 
 
 def _all_know_it(world: World) -> bool:

@@ -151,10 +151,12 @@ def scenarios(
     whats: tuple[What, ...] = EVERYTHING,
     faults: tuple[StoreFault | RuntimeFault, ...] = (*STORE_FAULTS, *RUNTIME_FAULTS),
     steady: bool = False,
+    first: tuple[Command, ...] = (),
+    certain: tuple[Happening, ...] = (),
     least_nodes: int = 1,
     most_nodes: int = 3,
 ) -> Scenario:
-    """Whole runs."""
+    """Whole runs; `first` and `certain` are in each of them."""
     nodes = draw(st.integers(least_nodes, most_nodes))
     happens = draw(happenings(nodes, whats)) if whats else ()
     if any(each.what in {"wiped", "swapped"} for each in happens):
@@ -163,7 +165,7 @@ def scenarios(
     return Scenario(
         nodes,
         draw(schedules()),
-        draw(commands(nodes, steady=steady)),
+        (*first, *draw(commands(nodes, steady=steady))),
         draw(windows(nodes + 2, faults)) if faults else (),
-        happens,
+        (*certain, *happens),
     )

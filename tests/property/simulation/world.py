@@ -108,6 +108,7 @@ class Node:
                 agent.stop()
                 self.world.scheduler.tell(f"{self.name}'s agent has stopped")
                 self.world.scheduler.crash(group)
+                self._again(RESTART)  # it was to be started again meanwhile
 
             self.world.scheduler.spawn(group, "signals", stop)
 
