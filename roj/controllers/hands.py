@@ -183,7 +183,6 @@ class Hands:
         self._looker.started(id)
         self._expect(id, "start")
         trouble = self._crashes.trouble(slot)
-        self._crashes.began(slot)
         try:
             self._runtime.start(id)
         except PortTaken as taken:
@@ -199,6 +198,7 @@ class Hands:
         except StartRefused as refusal:
             self._refused(slot, "StartRefused", str(refusal), done)
             return False
+        self._crashes.began(slot)  # not before: a refused start is no run, and the end before it counts once
         if (
             trouble is not None
             and trouble.failures

@@ -8,7 +8,7 @@ from roj.api import keys
 from roj.api.instance import InstanceStatus, PortClaim
 from roj.api.record import Record
 from roj.controllers.crashes import Slot
-from roj.runtime.interface import RestartPolicy
+from roj.runtime.interface import RestartPolicy, StartRefused
 from tests.unit.controllers.node import Node
 
 WEB: list[dict[str, object]] = [{"name": "web", "image": "web:1", "ports": [{"container": 80, "host": 8080}]}]
@@ -317,3 +317,24 @@ def test_an_undeploy_gives_back_as_many_ports_as_an_app_may_claim(node: Node) ->
     node.run(30)
     assert keys.instance("n1", "web-a") not in node.world.entries
     assert not [key for key in node.world.entries if "/ports/" in key]
+
+
+def test_a_container_that_served_long_and_is_refused_a_start_is_tried_with_backoff(node: Node) -> None:
+    id = launched(node)
+    node.run(300)
+    tries = 0
+
+    def refused(id: str) -> None:
+        nonlocal tries
+        tries += 1
+        assert tries < 100, "no backoff"
+        raise StartRefused("a simulated reason")
+
+    start = node.docker.start
+    node.docker.start = refused  # type: ignore[method-assign]
+    node.docker.kill(id)
+    node.run(120)
+    assert 3 <= tries <= 12
+    node.docker.start = start  # type: ignore[method-assign]
+    node.run(120)
+    assert node.phase("web-a") == "launched"
