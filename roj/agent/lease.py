@@ -85,12 +85,14 @@ class Lease:
         self._identity = identity
         self._session: str | None = None
         """The session that this process opened or went on with; None: none since it was started."""
+        self._taken = False
+        """Whether the lease was taken in that session: one alone is no lease."""
         self._until = 0.0
 
     @property
     def held(self) -> bool:
         """Whether the lease is certainly held: the store does not end the session before `until`."""
-        return self._session is not None and self._environment.monotonic() < self._until
+        return self._taken and self._environment.monotonic() < self._until
 
     @property
     def until(self) -> float:
@@ -110,6 +112,7 @@ class Lease:
             entry = store.get(self._key, consistent=True)
             session = self._session_of(entry, me)
             if session is None:
+                self._taken = False
                 holder = _holder(entry)
                 if not takeover:
                     raise HeldElsewhere(self._node, holder)
@@ -123,24 +126,24 @@ class Lease:
                 session = store.open_session(f"roj agent of {self._node}", ttl=TTL, checked=True)
             self._remember(session)
             if self._says(entry, me, session) or store.acquire(self._key, me.encode(), session):
-                self._until = sent + TTL
+                self._taken, self._until = True, sent + TTL
                 return
-        self._until = 0.0
+            self._taken = False
         raise StoreUnavailable(f"the lease of node {self._node} is refused, though nobody holds it")
 
     def renew(self, store: Store) -> bool:
-        """Let the session live on: 1 request, no write. False: it has ended, and the lease with it.
+        """Let the session live on: 1 request, no write. False: it has ended, or never held the lease.
 
         Raises:
             StoreError: the store failed; the session may live on or end.
         """
-        if self._session is None:
+        if self._session is None or not self._taken:
             return False
         sent = self._environment.monotonic()
         if store.renew_session(self._session):
             self._until = sent + TTL
             return True
-        self._until = 0.0
+        self._taken = False
         return False
 
     def release(self, store: Store) -> None:
@@ -153,7 +156,7 @@ class Lease:
         """
         if self._session is None:
             return
-        session, self._session, self._until = self._session, None, 0.0
+        session, self._session, self._taken = self._session, None, False
         store.release(self._key, self._identity().encode(), session)
         store.end_session(session)
         try:
@@ -191,7 +194,7 @@ class Lease:
     def _remember(self, session: str) -> None:
         if session == self._session:
             return
-        self._session, self._until = session, 0.0
+        self._session, self._taken = session, False
         if session == self._saved():
             return
         try:

@@ -31,7 +31,7 @@ from roj.api.record import rfc3339
 from roj.controllers.state import StateDirectory
 from roj.environment import Environment
 from roj.framework.backoff import Backoff
-from roj.store.interface import Conflict, Listing, Store, StoreError, StoreUnavailable
+from roj.store.interface import Check, Conflict, Listing, Store, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -297,7 +297,7 @@ class Membership:
         cluster = self.cluster_id
         assert cluster is not None
         try:
-            problem = self._sentinel.look(store, cluster, make=seen) or problem
+            problem = self._sentinel.look(store, cluster, seen) or problem
         except ForeignSentinel as foreign:
             return _Standing("foreign", f"{foreign}. {_AS_TOLD}")
         if self._forgotten() is not None:
@@ -308,8 +308,9 @@ class Membership:
         self._note_joined()
         return _Standing("joined", problem)
 
-    def _look_at_cluster(self, store: Store) -> _Standing | bool:
-        """Where it is not the right store: how that leaves the node. Else whether the cluster's record was readable."""
+    def _look_at_cluster(self, store: Store) -> _Standing | Check | None:
+        """Where it is not the right store: how that leaves the node. Else what holds as long as it is; None where the
+        cluster's record does not parse, and it can only be hoped."""
         entry = store.get(keys.CLUSTER, consistent=True)
         known = self.cluster_id
         if entry is None:
@@ -334,7 +335,7 @@ class Membership:
             cluster = Cluster.decode(entry.value)
         except UnreadableRecord as problem:
             if known is not None:
-                return False
+                return None
             return _Standing("foreign", f"{keys.CLUSTER}: {problem}. Nothing is done")
         if known is not None and known != cluster.id:
             return _Standing(
@@ -346,7 +347,7 @@ class Membership:
             )
         if not self._saved_cluster:
             self._know(cluster)
-        return True
+        return Check(keys.CLUSTER, entry.version)
 
     def _know(self, cluster: Cluster) -> None:
         # Twice, so that there is a previous copy: one damaged file must not make this node forget that it knows one.

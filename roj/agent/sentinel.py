@@ -15,7 +15,7 @@ from roj.api.faults import UnreadableRecord
 from roj.api.node import Node
 from roj.controllers.state import StateDirectory
 from roj.environment import Environment
-from roj.store.interface import Conflict, Entry, Listing, Store, StoreUnavailable
+from roj.store.interface import Check, Conflict, Create, Entry, Listing, Store, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +62,13 @@ class Sentinel:
         with self._lock:
             return self._last
 
-    def look(self, store: Store, cluster: str, *, make: bool) -> str | None:
+    def look(self, store: Store, cluster: str, right: Check | None) -> str | None:
         """Read it (1 request), and make it where it is missing (1 write): as it was last, or with the labels.
 
         Args:
             cluster: the cluster's id.
-            make: the store's cluster id is known to be this one, so that a missing sentinel may be made.
+            right: holds while the store is known to be that cluster's, so that a missing sentinel may be made; None:
+                that is not known.
 
         Returns: what is wrong with it, for people; None: nothing.
 
@@ -78,12 +79,14 @@ class Sentinel:
         """
         entry = store.get(self._key, consistent=True)
         if entry is None:
-            if not make:
+            if right is None:
                 raise ForeignSentinel(f"{self._key} is missing, and whose the store is cannot be told")
-            self._make(store, cluster)
+            self._make(store, cluster, right)
             entry = store.get(self._key, consistent=True)
             if entry is None:
-                raise StoreUnavailable(f"{self._key} was written and is not there")
+                raise StoreUnavailable(
+                    f"{self._key} was made and is not there: the store has changed meanwhile"
+                )
         seen = _decoded(entry, self._node)
         other = seen.cluster if isinstance(seen, Node) else _cluster_in(entry.value)
         if other not in {None, cluster}:
@@ -129,13 +132,13 @@ class Sentinel:
         last = self.last
         return last is not None and last.cluster == cluster
 
-    def _make(self, store: Store, cluster: str) -> None:
+    def _make(self, store: Store, cluster: str, right: Check) -> None:
         last = self.last
         if last is None or last.cluster != cluster:
             last = Node(name=self._node, cluster=cluster, labels=self._labels)
         try:
-            store.create(self._key, last.encode())
-        except Conflict:  # somebody was quicker; what is there now is what counts
+            store.transact([right, Create(self._key, last.encode())])
+        except Conflict:  # somebody was quicker, or the store was swapped; what is there now is what counts
             return
         log.info("made %s", self._key)
 

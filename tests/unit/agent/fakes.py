@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from roj.agent.lease import Lease
+from roj.agent.membership import Membership, State
 from roj.api import keys
-from roj.api.node import MachineIdentity
+from roj.api.node import Cluster, MachineIdentity, Node
 from roj.controllers.state import StateFile
 from roj.environment import Thread
 from roj.store.embedded import EmbeddedStore
@@ -175,3 +177,77 @@ def put(store: EmbeddedStore, values: dict[str, bytes]) -> None:
     """Make the store hold these keys and no others: a wipe, a restore, another store in its place."""
     gone = [Discard(key) for key in content(store)]
     store.transact([*gone, *(Set(key, value) for key, value in values.items())])
+
+
+class Scene:
+    """One node's membership, its disk and its store."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.embedded = EmbeddedStore(self.world)
+        self.line = Line(self.world)
+        self.state = MemoryState()
+        self.here = Machine(self.world, "here")
+        self.told: list[State] = []
+        self.start()
+
+    def start(self, *, takeover: bool = False, labels: dict[str, str] | None = None) -> Membership:
+        """The agent is started (again)."""
+        self.membership = Membership(
+            self.world,
+            FaultyStore(self.embedded, self.line),
+            self.state,
+            "n1",
+            self.here,
+            takeover=takeover,
+            labels=labels,
+            changed=lambda: self.told.append(self.membership.state),
+            place="/state",
+        )
+        return self.membership
+
+    def run(self, seconds: float, *plans: tuple[float, Callable[[], None]]) -> None:
+        """Let the thread run so long, and kill it; meanwhile things happen, at seconds from now."""
+
+        def kill() -> None:
+            raise Killed
+
+        began = self.world.monotonic()
+        for after, action in plans:
+            self.world.at(began + after, action)
+        self.world.at(began + seconds, kill)
+        try:
+            self.membership.run()
+        except Killed:
+            self.world.survived()
+            self.membership._lock.__exit__(
+                None, None, None
+            )  # it waited with the lock in hand, and may run on
+
+    def how(self) -> tuple[State, bool, bool]:
+        """State, may act, may report."""
+        return self.membership.state, self.membership.may_act, self.membership.may_report
+
+    def asked(self) -> list[str]:
+        found, self.line.requests[:] = list(self.line.requests), []
+        return found
+
+    def cluster(self) -> str:
+        return Cluster.decode(content(self.embedded)[keys.CLUSTER]).id
+
+    def sentinel(self) -> Node:
+        return Node.decode(content(self.embedded)[keys.node("n1")])
+
+    def set_sentinel(self, **fields: object) -> None:
+        self.embedded.transact([Set(keys.node("n1"), self.sentinel().model_copy(update=fields).encode())])
+
+    def listing_is_believed(self) -> str | None:
+        return self.membership.believe(self.embedded.list(keys.desired("n1")))
+
+    def elsewhere(self) -> Lease:
+        """Another machine's lease of the same node."""
+        return Lease(self.world, MemoryState(), "n1", Machine(self.world, "there"))
+
+    def straight(self) -> FaultyStore:
+        """A client of the store with a line of its own."""
+        return FaultyStore(self.embedded, Line(self.world))

@@ -2,94 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from roj.agent.lease import TTL, HeldElsewhere, Lease
+from roj.agent.lease import TTL, HeldElsewhere
 from roj.agent.membership import CLUSTER, ELSEWHERE, LOOK, Membership, State
 from roj.api import keys
 from roj.api.node import Cluster, MachineIdentity, Mark, Node
-from roj.store.embedded import EmbeddedStore
 from roj.store.interface import Set, StoreUnavailable
-from tests.unit.agent.fakes import FaultyStore, Line, Machine, MemoryState, World, content, put
+from tests.unit.agent.fakes import FaultyStore, MemoryState, Scene, content, put
 
 HOUR = 3600.0
-
-
-class Scene:
-    """One node's membership, its disk and its store."""
-
-    def __init__(self) -> None:
-        self.world = World()
-        self.embedded = EmbeddedStore(self.world)
-        self.line = Line(self.world)
-        self.state = MemoryState()
-        self.here = Machine(self.world, "here")
-        self.told: list[State] = []
-        self.start()
-
-    def start(self, *, takeover: bool = False, labels: dict[str, str] | None = None) -> Membership:
-        """The agent is started (again)."""
-        self.membership = Membership(
-            self.world,
-            FaultyStore(self.embedded, self.line),
-            self.state,
-            "n1",
-            self.here,
-            takeover=takeover,
-            labels=labels,
-            changed=lambda: self.told.append(self.membership.state),
-            place="/state",
-        )
-        return self.membership
-
-    def run(self, seconds: float, *plans: tuple[float, Callable[[], None]]) -> None:
-        """Let the thread run so long, and kill it; meanwhile things happen, at seconds from now."""
-
-        class _Killed(BaseException):
-            pass
-
-        def kill() -> None:
-            raise _Killed
-
-        began = self.world.monotonic()
-        for after, action in plans:
-            self.world.at(began + after, action)
-        self.world.at(began + seconds, kill)
-        try:
-            self.membership.run()
-        except _Killed:
-            self.world.survived()
-            self.membership._lock.__exit__(None, None, None)  # where it waited
-
-    def how(self) -> tuple[State, bool, bool]:
-        """State, may act, may report."""
-        return self.membership.state, self.membership.may_act, self.membership.may_report
-
-    def asked(self) -> list[str]:
-        found, self.line.requests[:] = list(self.line.requests), []
-        return found
-
-    def cluster(self) -> str:
-        return Cluster.decode(content(self.embedded)[keys.CLUSTER]).id
-
-    def sentinel(self) -> Node:
-        return Node.decode(content(self.embedded)[keys.node("n1")])
-
-    def set_sentinel(self, **fields: object) -> None:
-        self.embedded.transact([Set(keys.node("n1"), self.sentinel().model_copy(update=fields).encode())])
-
-    def listing_is_believed(self) -> str | None:
-        return self.membership.believe(self.embedded.list(keys.desired("n1")))
-
-    def elsewhere(self) -> Lease:
-        """Another machine's lease of the same node."""
-        return Lease(self.world, MemoryState(), "n1", Machine(self.world, "there"))
-
-    def straight(self) -> FaultyStore:
-        """A client of the store with a line of its own."""
-        return FaultyStore(self.embedded, Line(self.world))
 
 
 @pytest.fixture
@@ -117,7 +41,7 @@ def test_the_first_node_makes_the_cluster_its_sentinel_and_its_lease(scene: Scen
 def test_a_start_and_an_idle_hour_cost_what_is_promised(scene: Scene) -> None:
     scene.membership.join()
     assert scene.asked() == [
-        "get", "create", "get", "get", "create", "get", "get", "open_session", "acquire"
+        "get", "create", "get", "get", "transact", "get", "get", "open_session", "acquire"
     ]  # fmt: skip
     scene.here.pid = 7
     scene.start().join()

@@ -1,0 +1,113 @@
+"""`roj agent` and `roj node gc` as commands: flags, exit codes, what is printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from roj.agent.http import Answer, Endpoint
+from roj.agent.options import AgentOptions
+from roj.cli.main import run
+from roj.environment import RealEnvironment
+
+ROWS = [
+    {"what": "image", "id": "web:1", "name": "web:1", "why": "nothing uses it", "size": 5_000_000},
+    {"what": "network", "id": "abc", "name": "roj-x", "why": "web-a is gone", "size": 0},
+]
+
+
+def test_every_bad_flag_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    words = (
+        "agent --node Not_A_Name! --resync soon --once-timeout x --http nowhere --port-range 9-1 --network-pool "
+        "10.0.0.1/16 --label nonsense --reap-unclaimed y --without nobody --image-gc-high 50 --image-gc-low 60"
+    )
+    assert run(words.split(), variables={}) == 2
+    said = capsys.readouterr().err
+    for flag in (
+        "--node", "--resync", "--once-timeout", "--http", "--port-range", "--network-pool", "--label",
+        "--reap-unclaimed", "--without", "--image-gc-low",
+    ):  # fmt: skip
+        assert f"  {flag}: " in said
+
+
+def test_flags_become_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[AgentOptions] = []
+
+    def started(options: AgentOptions, variables: object) -> int:
+        seen.append(options)
+        return 3
+
+    monkeypatch.setattr("roj.agent.process.run", started)
+    words = (
+        "agent --node n1 --state-dir /s --docker unix:///d --resync 90s --once --once-timeout 2m --http [::1]:1 "
+        "--port-range 1-2 --network-pool 10.0.0.0/8 --label a=b=c --takeover --reap-unclaimed 1d --image-gc-high 70 "
+        "--image-gc-low 60 --collect-shared-images --without deploy --log-format json --log-level debug "
+        "--store sqlite:///x"
+    )
+    assert run(words.split(), variables={}) == 3
+    assert seen == [
+        AgentOptions(
+            node="n1", state_dir=Path("/s"), docker="unix:///d", store="sqlite:///x", resync=90.0, once=True,
+            once_timeout=120.0, http="[::1]:1", port_range=(1, 2), network_pool="10.0.0.0/8",
+            labels=(("a", "b=c"),), takeover=True, reap_unclaimed=86400.0, image_gc_high=0.7, image_gc_low=0.6,
+            collect_shared_images=True, without=("deploy",), log_format="json", log_level="debug",
+        )
+    ]  # fmt: skip
+    assert run(["agent"], variables={}) == 3
+    assert seen[1] == AgentOptions()
+
+
+@contextmanager
+def _served(directory: Path, answer: Answer) -> Iterator[list[bool]]:
+    asked: list[bool] = []
+
+    def collect(do: bool) -> Answer:
+        asked.append(do)
+        return answer
+
+    endpoint = Endpoint(
+        RealEnvironment(), directory, None,
+        metrics=str, healthy=lambda: None, ready=lambda: None, collect=collect,
+    )  # fmt: skip
+    try:
+        yield asked
+    finally:
+        endpoint.close()
+
+
+def test_gc_prints_what_the_agent_would_remove_and_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--state-dir", str(tmp_path)]
+    with _served(tmp_path, (200, "application/json", json.dumps(ROWS))) as asked:
+        assert run(["node", "gc", "n1", "--dry-run", "-o", "json", *place], variables={}) == 0
+        said = capsys.readouterr()
+        assert json.loads(said.out) == ROWS
+        assert "2 would be removed" in said.err
+        assert run(["node", "gc", "n1", *place], variables={}) == 0
+        said = capsys.readouterr()
+        assert "5.0 MB" in said.out and "web-a is gone" in said.out
+        assert "2 removed" in said.err
+    assert asked == [False, True]
+
+
+@pytest.mark.parametrize(("status", "code"), [(503, 6), (500, 1)])
+def test_gc_says_why_the_agent_refuses(
+    status: int, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _served(tmp_path, (status, "text/plain", "nothing is collected: so it is\n")):
+        assert run(["node", "gc", "n1", "--state-dir", str(tmp_path)], variables={}) == code
+    assert "so it is" in capsys.readouterr().err
+
+
+def test_gc_where_no_agent_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["node", "gc", "n1", "--state-dir", str(tmp_path)], variables={}) == 6
+    said = capsys.readouterr().err
+    assert "no agent of n1 answers at" in said and "on the node itself" in said
+    (tmp_path / "agent.sock").write_text("")
+    assert run(["node", "gc", "n1", "--state-dir", str(tmp_path)], variables={}) == 6
+    assert run(["node", "gc", "Not a name"], variables={}) == 2
