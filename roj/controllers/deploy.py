@@ -173,14 +173,20 @@ class Deploy:
         return True
 
     def _confirmed(self, order: Order) -> int | None:
-        """The version of the order's record, read after the look at what is to be removed; None: it is another now."""
+        """The version of the order's record, read after the look at what is to be removed; None: it is another now.
+
+        Raises:
+            TemporaryError: the store did not answer, or has no such order: it was wiped, or is another's.
+        """
         try:
             entry = self._orders.confirm(order.id)
         except StoreError as error:
             raise TemporaryError(f"nothing is removed before the store confirms it: {error}", 5.0) from error
         current = self._orders.get(order.id)
-        if entry is None or current is None or current.instance.change != order.instance.change:
+        if current is None or current.instance.change != order.instance.change or current.mode != "obey":
             return None
+        if entry is None:
+            raise TemporaryError(f"nothing is removed: the store does not have the order for {order.id}", 5.0)
         return entry.version
 
     def _finish(self, order: Order, version: int) -> None:

@@ -123,6 +123,23 @@ def test_a_record_that_vanished_stops_nothing_and_its_containers_are_repaired(no
     assert node.phase("web-a") == "unclaimed"
 
 
+def test_an_undeploy_that_a_wiped_store_has_lost_waits_for_it(node: Node) -> None:
+    """Found by the simulation: the node asked for its record again and again, without a pause."""
+    launched(node)
+    node.goal("web-a", "undeploy")
+    node.listen()
+    record = node.world.entries[keys.instance("n1", "web-a")]
+    node.world.drop(record.key)  # the listing without the sentinel is not believed
+    node.world.requests.clear()
+    node.run(60)
+    assert node.only("web-a").state == "running"
+    assert len(node.world.requests) < 60
+    node.world.put(record.key, record.value)
+    node.run(10)
+    assert node.containers("web-a") == []
+    assert record.key not in node.world.entries
+
+
 def test_containers_are_not_called_unclaimed_before_the_store_was_listed(node: Node) -> None:
     """Found by the simulation: with the state directory lost, the first look at Docker came before the first listing."""
     launched(node)
