@@ -197,6 +197,24 @@ REGRESSIONS = {
         commands=(Command(6.0, 0, "deploy", 0, "a", "plain"),),
         windows=(Window(4.0, 2.0, 0, "cut", 0.05), Window(4.0, 10.0, 0, "deaf", 0.05)),
     ),
+    # A wiped store, and an undeploy that waited for Docker: its record was asked for again and again without a pause.
+    "undeploy-in-wiped-store": Scenario(
+        nodes=1,
+        schedule=Schedule(density=0.02),
+        commands=(
+            Command(10.0, 0, "deploy", 0, "a", "plain"),
+            Command(50.0, 0, "undeploy", 0, "a", "plain"),
+        ),
+        windows=(Window(40.0, 60.0, 0, "away", 1.0),),
+        happenings=(Happening(60.0, "wiped", 0, 39),),
+    ),
+    # With the state directory lost, containers were called unclaimed before the first listing.
+    "unclaimed-too-early": Scenario(
+        nodes=1,
+        schedule=Schedule(density=0.02),
+        commands=(Command(4.0, 0, "deploy", 0, "a", "plain"),),
+        happenings=(Happening(91.0, "disk-lost", 0, 33),),
+    ),
     # Launched after 0.7 s: the worker was interrupted between Docker's answer and its look at the clock.
     "launched-too-early": Scenario(
         nodes=1,

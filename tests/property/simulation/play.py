@@ -151,10 +151,15 @@ def frozen(scenario: Scenario) -> Run:
                 link.heal()
             world.scheduler.chooser.calm()
             world.scheduler.resume()
-            world.run(CONVERGED)
-            left = [words for words in differences(world) if not words.startswith(f"{first.name}:")]
-            if left:
-                raise Broken("convergence beside a node that is lost", "P1", "\n  ".join(left))
+
+            def left() -> list[str]:
+                return [words for words in differences(world) if not words.startswith(f"{first.name}:")]
+
+            ends = world.now + CONVERGED
+            while left() and world.now < ends:
+                world.run(10.0)
+            if left():
+                raise Broken("convergence beside a node that is lost", "P1", "\n  ".join(left()))
         except AssertionError as broken:
             broken.add_note(f"{world.scheduler.story.text(400)}\n\nreplay: frozen({scenario!r})")
             raise
