@@ -76,9 +76,10 @@ class Deploy:
         """One instance, by its id."""
         if not self._node.cluster() or not self._node.may_act():
             return None
+        listed = self._orders.listed  # first: an order that is taken meanwhile is not overlooked
         order = self._orders.get(id)
         if order is None:
-            self._without_order(id)
+            self._without_order(id, listed=listed)
             return None
         if (
             order.absent
@@ -276,15 +277,18 @@ class Deploy:
                 return None
         return self._last[id]
 
-    def _without_order(self, id: str) -> None:
-        """No order: containers are unclaimed, a record that never parsed is said, anything else is over."""
+    def _without_order(self, id: str, *, listed: bool) -> None:
+        """No order: containers are unclaimed, a record that never parsed is said, anything else is over.
+
+        Unless the store was not `listed` yet: then it is not known.
+        """
         key = keys.instance_status(self._node.name, id)
         found = self._looker.containers(id)
         now = self._environment.now()
         problem = self._orders.unreadable(id)
         if problem is not None:
             self._publish(key, unreadable_status(id, self._node.name, problem, now, self._previous(id)))
-        elif not self._orders.listed:
+        elif not listed:
             return  # the state directory was lost, and what the store wants is not known yet
         elif found:
             newest = max(found, key=lambda container: (container.created_at or now, container.name))
