@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from roj.agent.lease import TTL, HeldElsewhere, Lease
@@ -315,6 +315,7 @@ _PEACEFUL = tuple(
     | st.lists(st.tuples(_SECONDS, st.sampled_from(_PEACEFUL)), max_size=25),
     slow=st.lists(st.floats(0, 5), max_size=40),
 )
+@example(plan=[(1.0, _Story.new_docker)], slow=[2.0, 0.0, 0.0, 0.0, 0.0])
 def test_a_node_keeps_its_cluster_and_its_hands_whatever_the_store_says(
     plan: list[tuple[float, Callable[[_Story], None]]], slow: list[float]
 ) -> None:
@@ -348,6 +349,10 @@ def test_a_node_keeps_its_cluster_and_its_hands_whatever_the_store_says(
             story.membership.join()
         except StoreError:
             continue
+        except HeldElsewhere:
+            # Docker's id changed while it ran: after the kill it looks like another machine until the session ends.
+            assert story.hands_off
+            story.world.advance(2 * TTL + 1)
     story.look()
     assert story.how() == ("joined", True, True), story.membership.problem
     assert story.sentinel().cluster == story.known
