@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             answer = page()
-        except Exception as error:
+        except Exception as error:  # whatever a page fails by is its answer, and logged; the server serves on
             log.exception("%s %s", method, path)
             answer = (500, "text/plain", f"{type(error).__name__}: {error}\n")
         self._send(answer)

@@ -100,14 +100,11 @@ class AntiEntropy:
 
 def difference(order: Order, found: Sequence[ContainerSummary]) -> str | None:
     """Why the owner should look at an instance; None: what is there is what is wanted, as far as a list tells."""
-    mine = {}
-    for summary in found:
-        owned = labels.parse(summary.labels)
-        if owned is None or not owned.belongs_to(order.instance):
-            if order.mode == "obey":
+    if order.mode == "obey":
+        for summary in found:
+            if not labels.is_current(summary.labels, order.instance):
                 return f"{summary.name} is of another revision"
-        else:
-            mine[owned.container] = summary
+    mine = labels.current(found, order.instance)
     if order.instance.goal != "start":
         if order.mode != "obey":
             return None

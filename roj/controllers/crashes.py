@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tenacity import RetryCallState, Retrying, wait_exponential
-
 from roj.environment import Environment
+from roj.framework.backoff import Backoff
 
 HEALTHY = 60.0
 """Seconds that a run lasts before the crashes before it are forgotten."""
@@ -22,19 +21,12 @@ MANY = 3
 HAND = 60.0
 """Seconds after a signal by hand within which an end is still its doing (`docker stop -t`)."""
 
-_wait = wait_exponential(multiplier=1, max=LONGEST)
+_BACKOFF = Backoff(first=1.0, longest=LONGEST)
 
 
 def delay_after(failures: int, jitter: float) -> float:
     """Seconds to wait after the `failures`-th crash in a row; `jitter` of [0, 1) spreads it by a quarter."""
-    if failures <= 1:
-        return 0.0
-    state = RetryCallState(_NOTHING, None, (), {})
-    state.attempt_number = failures - 1
-    return _wait(state) * (0.75 + jitter / 2)
-
-
-_NOTHING = Retrying()
+    return _BACKOFF.ceiling(failures - 1) * (0.75 + jitter / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +82,6 @@ class Crashes:
         with self._lock:
             self._hands = {id: when for id, when in self._hands.items() if now - when < HAND}
             self._hands[container] = now
-
-    def was_touched(self, container: str) -> bool:
-        """Whether a person sent it a signal within the last minute."""
-        with self._lock:
-            when = self._hands.get(container)
-            return when is not None and self._environment.monotonic() - when < HAND
 
     def ended(self, slot: Slot, container: str, run: str, lasted: float) -> tuple[Trouble, bool]:
         """Count the end of a run, once.
@@ -159,13 +145,6 @@ class Crashes:
         """Seconds until it may be started again; 0: now."""
         known = self.trouble(slot)
         return max(0.0, known.at - self._environment.monotonic()) if known else 0.0
-
-    def now(self, uid: str) -> None:
-        """Start what belongs to this life of an instance without waiting: an operator asked for it."""
-        with self._lock:
-            for slot, trouble in list(self._troubles.items()):
-                if slot.uid == uid:
-                    self._troubles[slot] = replace(trouble, at=self._environment.monotonic())
 
     def forget(self, uid: str) -> None:
         """Forget a life of an instance."""

@@ -203,9 +203,8 @@ class Deploy:
             except UnreadableRecord:
                 continue
             if claim.uid == order.instance.uid:
-                operations.append(
-                    Discard(entry.key)
-                )  # no Delete: that is two of the transaction's 64 operations
+                # No Delete: that is two of the transaction's 64 operations.
+                operations.append(Discard(entry.key))
         operations.append(Discard(status))
         self._reporter.transact(
             operations,

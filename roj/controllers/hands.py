@@ -123,6 +123,7 @@ class Hands:
                 case Remove(id) | Replace(id):
                     self._expect(id, "destroy")
                     self._runtime.remove(id)
+                    self._looker.removed(id)
                 case RemoveNetwork(id):
                     self._runtime.remove_network(id)
                 case Finish():
@@ -266,8 +267,7 @@ class Hands:
         """The revision's network, made if need be. Network names do not collide: it is found by its labels."""
         wanted = labels.of_network(self._node.cluster(), order.instance)
         for network in actual.networks:
-            owned = labels.parse(network.labels)
-            if owned is not None and owned.belongs_to(order.instance):
+            if labels.is_current(network.labels, order.instance):
                 return network.id
         assert order.app is not None
         with self._choosing:

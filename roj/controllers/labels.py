@@ -7,11 +7,15 @@ drift. What lacks them, or carries another node's or cluster's, is never touched
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from roj.api.app import Container
 from roj.api.instance import Instance
+from roj.runtime.interface import ContainerSummary
+
+Found = TypeVar("Found", bound=ContainerSummary)
 
 CLUSTER = "roj.cluster"
 NODE = "roj.node"
@@ -92,6 +96,17 @@ def owned(labels: Mapping[str, str], cluster: str, node: str) -> Owned | None:
     """What the labels say, if they are this node's; None for everybody else's."""
     found = parse(labels)
     return found if found is not None and (found.cluster, found.node) == (cluster, node) else None
+
+
+def is_current(labels: Mapping[str, str], instance: Instance) -> bool:
+    """Whether something is of the instance's life and current revision: not superseded."""
+    found = parse(labels)
+    return found is not None and found.belongs_to(instance)
+
+
+def current(found: Iterable[Found], instance: Instance) -> dict[str, Found]:
+    """The containers of the instance's life and current revision, by their names in the app."""
+    return {each.labels.get(CONTAINER, ""): each for each in found if is_current(each.labels, instance)}
 
 
 def container_name(cluster: str, instance: Instance, container: str) -> str:

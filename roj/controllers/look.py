@@ -95,9 +95,8 @@ class Looker:
                     and container.restart_policy == "no"
                     and order.obeyed.launched == order.instance.revision.id
                 )
-                if (
-                    not planned
-                ):  # what roj stopped has lost its policy, and this process has not started it since
+                # What roj stopped has lost its policy, and this process has not started it since.
+                if not planned:
                     news.extend(self._account(owned, container, uptime.get(container.id, 0.0)))
         names = (
             [c.name for c in order.app.containers]
@@ -125,6 +124,11 @@ class Looker:
         """The container was started: its next end counts."""
         self._docker_restarts[id] = 0
 
+    def removed(self, id: str) -> None:
+        """The container is gone."""
+        self._uptimes.forget(id)
+        self._docker_restarts.pop(id, None)
+
     def forget(self, uid: str) -> None:
         """Forget a life of an instance."""
         self._crashes.forget(uid)
@@ -134,11 +138,7 @@ class Looker:
     def _missing(self, order: Order, found: tuple[ContainerDetails, ...]) -> dict[str, str]:
         if order.app is None or order.instance.goal != "start":
             return {}
-        present = {
-            container.labels.get(labels.CONTAINER)
-            for container in found
-            if (owned := labels.parse(container.labels)) is not None and owned.belongs_to(order.instance)
-        }
+        present = labels.current(found, order.instance)
         references = dict.fromkeys(c.image for c in order.app.containers if c.name not in present)
         return {reference: "" for reference in references if self._runtime.image(reference) is None}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -16,6 +17,10 @@ from roj.api.app import App, AppReference
 from roj.api.instance import Instance, Revision
 from roj.api.record import Record, Time
 from roj.controllers.labels import Owned
+
+FINISHED_DAYS = 30
+FINISHED_LEAST = 1000
+"""Undeploys are remembered for 30 days, and at least the last 1,000 (DESIGN.md section 3)."""
 
 
 class Obeyed(Record):
@@ -38,6 +43,14 @@ class Finished(Record):
     what: ClassVar[str] = "finished undeploys"
 
     uids: dict[str, Time] = Field(default_factory=dict)
+
+    def plus(self, uid: str, now: datetime) -> Finished:
+        """With one more, and without those that are older than FINISHED_DAYS and beyond the last FINISHED_LEAST."""
+        newest = sorted({**self.uids, uid: now}.items(), key=lambda item: item[1], reverse=True)
+        old = timedelta(days=FINISHED_DAYS)
+        return Finished(
+            uids={u: when for n, (u, when) in enumerate(newest) if n < FINISHED_LEAST or now - when < old}
+        )
 
 
 PAST = 100

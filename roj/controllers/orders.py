@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from logging import getLogger
 
 from roj.api import keys
@@ -25,10 +24,6 @@ from roj.store.interface import Entry
 from roj.store.pool import StorePool
 
 log = getLogger(__name__)
-
-FINISHED_DAYS = 30
-FINISHED_LEAST = 1000
-"""Undeploys are remembered for 30 days, and at least the last 1,000 (DESIGN.md section 3)."""
 
 
 class Orders:
@@ -188,16 +183,8 @@ class Orders:
 
     def finishing(self, order: Order) -> None:
         """Note an undeploy as finished, before the store is told. Raises OSError."""
-        now = self._environment.now()
         with self._writing:
-            uids = {**self._finished.uids, order.instance.uid: now}
-            newest = sorted(uids.items(), key=lambda item: item[1], reverse=True)
-            kept = dict(
-                item
-                for number, item in enumerate(newest)
-                if number < FINISHED_LEAST or now - item[1] < timedelta(days=FINISHED_DAYS)
-            )
-            finished = Finished(uids=kept)
+            finished = self._finished.plus(order.instance.uid, self._environment.now())
             self._state.write("finished", finished.encode())
             with self._lock:
                 self._finished = finished

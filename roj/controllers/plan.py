@@ -154,7 +154,7 @@ def plan(order: Order, actual: Actual) -> Plan:
     if order.mode == "obey":
         if order.instance.goal == "undeploy":
             return _undeploy(actual)
-        stale = [found for found in actual.containers if not _current(found, order)]
+        stale = [found for found in actual.containers if not labels.is_current(found.labels, order.instance)]
         if stale:
             return Plan("creating", tuple(_gone(stale)), "replaces what another revision left", GLANCE)
         if order.instance.goal == "stop":
@@ -193,11 +193,6 @@ def _runs(found: ContainerDetails) -> bool:
     return found.state in ("running", "paused", "restarting")
 
 
-def _current(found: ContainerDetails, order: Order) -> bool:
-    owned = labels.parse(found.labels)
-    return owned is not None and owned.belongs_to(order.instance)
-
-
 @dataclass(slots=True)
 class _Look:
     """What came out of looking at every container."""
@@ -210,9 +205,7 @@ class _Look:
 
 
 def _serve(order: Order, actual: Actual) -> Plan:
-    mine = {
-        found.labels.get(labels.CONTAINER, ""): found for found in actual.containers if _current(found, order)
-    }
+    mine = labels.current(actual.containers, order.instance)
     wanted = [c.name for c in order.app.containers] if order.app else list(mine)
     look = _Look()
     for name in wanted:

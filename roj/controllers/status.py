@@ -176,11 +176,7 @@ def _conditions(
 
 
 def _containers(order: Order, actual: Actual) -> tuple[ContainerStatus, ...]:
-    mine = {}
-    for found in actual.containers:
-        owned = labels.parse(found.labels)
-        if owned is not None and owned.belongs_to(order.instance):
-            mine[owned.container] = found
+    mine = labels.current(actual.containers, order.instance)
     names = [c.name for c in order.app.containers] if order.app is not None else sorted(mine)
     if order.instance.goal == "undeploy" or (order.instance.goal == "stop" and not mine):
         names = [name for name in names if name in mine]

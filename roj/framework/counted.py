@@ -39,7 +39,7 @@ class CountedStore:
         result = "ok"
         try:
             return request()
-        except Exception as error:
+        except Exception as error:  # only named for the metric, and raised on
             result = next((name for kind, name in _RESULTS if isinstance(error, kind)), "error")
             raise
         finally:
