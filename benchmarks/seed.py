@@ -6,7 +6,7 @@ import os
 
 from roj.api import keys
 from roj.api.app import AppReference
-from roj.api.instance import ContainerStatus, InstanceStatus, new_instance
+from roj.api.instance import ContainerStatus, InstanceStatus, Write, new_instance
 from roj.api.node import Node
 from roj.environment import RealEnvironment
 from roj.store.address import open_store
@@ -28,7 +28,7 @@ def seed(store_url: str, count: int) -> None:
     for number in range(count):
         node, id = f"seed{number % NODES}", f"web-{number:05d}"
         uid, change = os.urandom(16).hex(), os.urandom(16).hex()
-        instance = new_instance(id=id, node=node, uid=uid, change=change, app=app, when=now, who="bench@host")
+        instance = new_instance(id=id, node=node, uid=uid, write=Write(change, now, "bench@host"), app=app)
         container = ContainerStatus(
             name="web", id=os.urandom(32).hex(), image="registry.example/web:v1", state="running",
             ports={"80/tcp": 20000 + number % 10000},

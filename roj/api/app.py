@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from roj.api.duration import Duration
 from roj.api.names import ENV_NAME, LABEL_KEY, Name, Version
 from roj.api.record import MAX_VALUE, Part, Record, Time, digest_of
 
 Protocol = Literal["tcp", "udp"]
+UpdateOrder = Literal["start-first", "stop-first"]
 
 
 def _check_env(env: dict[str, str]) -> dict[str, str]:
@@ -123,6 +126,10 @@ class AppSpec(Part):
 
     containers: Containers
     """Started in this order."""
+    update: UpdateOrder | None = None
+    """Whether an upgrade starts the new containers before it stops the old ones; absent: where nothing forbids it."""
+    launch_timeout: Annotated[Duration, Field(gt=0, le=86400)] = 60.0
+    """Seconds from the end of the pull until an upgrade that is not launched has failed."""
 
     @model_validator(mode="after")
     def _containers_differ(self) -> Self:
@@ -136,24 +143,49 @@ class AppSpec(Part):
         )
         if shared:
             raise ValueError(f"port {', '.join(shared)} of the node is asked for twice")
+        if self.update == "start-first" and claims:
+            raise ValueError("update: start-first: two revisions cannot have one fixed port of the node")
         return self
+
+    def fields(self) -> dict[str, Any]:
+        """What it specifies, by field."""
+        return {field: getattr(self, field) for field in AppSpec.model_fields}
+
+    @property
+    def starts_first(self) -> bool:
+        """Whether an upgrade to or from it can start the new containers beside the old ones, and should.
+
+        By default where it takes no fixed port of the node and writes to no volume.
+        """
+        if self.update is not None:
+            return self.update == "start-first"
+        writes = any(not volume.endswith(":ro") for c in self.containers for volume in c.volumes)
+        return not self.host_ports() and not writes
 
     def host_ports(self) -> tuple[tuple[str, int], ...]:
         """The fixed ports of the node that it takes, as (protocol, port)."""
         return tuple((p.protocol, p.host) for c in self.containers for p in c.ports if p.host is not None)
 
 
-class App(Record):
+class App(AppSpec, Record):
     """An app as stored under `apps/<name>/<version>`."""
 
     what: ClassVar[str] = "app"
 
     name: Name
     version: Version
-    containers: Containers
     created: Time
     created_by: str = ""
     why: str = ""
+
+    @classmethod
+    def of(
+        cls, spec: AppSpec, *, name: str, version: str, created: datetime, created_by: str = "", why: str = ""
+    ) -> App:
+        """The app that `spec` specifies."""
+        return cls(
+            **spec.fields(), name=name, version=version, created=created, created_by=created_by, why=why
+        )
 
     @property
     def reference(self) -> str:
@@ -161,7 +193,7 @@ class App(Record):
 
     @property
     def spec(self) -> AppSpec:
-        return AppSpec(containers=self.containers)
+        return AppSpec(**self.fields())
 
     def digest(self) -> str:
         """Its identity. Readers of a stored app take the digest of the stored bytes instead (`digest_of`)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -20,17 +22,23 @@ LINEAGE = 20
 """Change ids that a record carries, newest first (DESIGN.md section 1)."""
 REVISIONS = 3
 """Revisions that a record carries in full (DESIGN.md section 2)."""
+HISTORY = 50
+"""Changes of an instance that are kept for `roj history`."""
 
 
 class Revision(Part):
-    """The change that set the app; containers, networks and names belong to it."""
+    """The change that set the app; containers, networks and names belong to it.
+
+    A rollback to a revision sets it again, under its id: what still runs of it goes on.
+    """
 
     id: str
-    """The change id of that change."""
+    """The id of the change that set it first."""
     app: AppReference
     images: dict[str, str] = Field(default_factory=dict)
     """Image digest by container name, as far as pinned when it was written."""
     generation: int = Field(ge=1)
+    """The generation that set it last."""
     who: str = ""
     when: Time
     why: str = ""
@@ -56,6 +64,10 @@ class Instance(Record):
     who: str = ""
     when: Time
     why: str = ""
+    at: Time | None = None
+    """The node does not act on this change before, by its own clock."""
+    now: bool = False
+    """This change does not wait for a maintenance window of the node."""
 
     @property
     def change(self) -> str:
@@ -79,6 +91,18 @@ class ContainerStatus(Part):
     """The node's port by `CONTAINER/PROTOCOL`."""
 
 
+class Outcome(Part):
+    """What became of one generation on its node."""
+
+    generation: int = Field(ge=1)
+    outcome: Literal["launched", "stopped", "failed", "superseded"]
+    """`superseded`: another order came before it had an end."""
+    when: Time
+    seconds: float = 0.0
+    """From when the node took the order, or could act on it, to its end."""
+    message: str = ""
+
+
 class InstanceStatus(Record):
     """What a node reports of one instance: `observed/<node>/instances/<id>`."""
 
@@ -88,7 +112,7 @@ class InstanceStatus(Record):
     node: Name
     uid: str = ""
     app: AppReference | None = None
-    """The app whose containers are there."""
+    """The app whose containers serve: after a failed upgrade, and until a new one is launched, the old one."""
     phase: Phase | Literal["unclaimed"]
     goal: Goal | None = None
     observed_generation: int = 0
@@ -103,6 +127,8 @@ class InstanceStatus(Record):
     """The node's port by `80/tcp`, or `CONTAINER:80/tcp` where two containers publish the same."""
     containers: tuple[ContainerStatus, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    """Of the last generations of this uid, newest first."""
     believed: Instance | None = None
     """The record that the node obeys, where the store's is another or none: what `adopt` puts back."""
     believed_app: App | None = None
@@ -126,29 +152,103 @@ class AppUse(Record):
     change: str
 
 
-def changed(
-    instance: Instance, *, change: str, goal: Goal, when: Time, who: str = "", why: str = ""
-) -> Instance:
+class HistoryEntry(Part):
+    """One change of an instance, as its operator wrote it."""
+
+    generation: int = Field(ge=1)
+    change: str
+    goal: Goal
+    app: AppReference
+    revision: str
+    who: str = ""
+    when: Time
+    why: str = ""
+    at: Time | None = None
+    now: bool = False
+
+
+class History(Record):
+    """The last changes of one life of an instance: `history/<node>/<id>`. Operators write it with each."""
+
+    what: ClassVar[str] = "history"
+
+    uid: str
+    entries: tuple[HistoryEntry, ...] = ()
+    """Newest first."""
+
+    def plus(self, instance: Instance) -> History:
+        """With the change that made `instance` what it is; only that, where it is of another life."""
+        entry = HistoryEntry(
+            generation=instance.generation, change=instance.change, goal=instance.goal, app=instance.app,
+            revision=instance.revision.id, who=instance.who, when=instance.when, why=instance.why,
+            at=instance.at, now=instance.now,
+        )  # fmt: skip
+        before = self.entries if self.uid == instance.uid else ()
+        return History(uid=instance.uid, entries=(entry, *before)[:HISTORY])
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What every operator's change carries beside what it changes."""
+
+    change: str
+    """Its random id."""
+    when: datetime
+    who: str = ""
+    why: str = ""
+    at: datetime | None = None
+    now: bool = False
+
+
+def changed(instance: Instance, write: Write, goal: Goal) -> Instance:
     """`instance` after an operator's change of its goal: the next generation, the same revision."""
+    return _next(instance, write, {"goal": goal})
+
+
+def upgraded(instance: Instance, write: Write, app: AppReference, images: dict[str, str]) -> Instance:
+    """`instance` after an operator's change of its app: the next generation, a new revision, the same goal."""
+    revision = Revision(
+        id=write.change, app=app, images=images, generation=instance.generation + 1,
+        who=write.who, when=write.when, why=write.why,
+    )  # fmt: skip
+    return _next(instance, write, {"app": app, "revisions": (revision, *instance.revisions)[:REVISIONS]})
+
+
+def rolled_back(instance: Instance, write: Write, revision: Revision) -> Instance:
+    """`instance` after a rollback to one of its revisions, which is set again under its id as the next generation."""
+    again = revision.model_copy(
+        update={
+            "generation": instance.generation + 1, "who": write.who, "when": write.when, "why": write.why,
+        }
+    )  # fmt: skip
+    others = tuple(each for each in instance.revisions if each.id != revision.id)
+    return _next(instance, write, {"app": revision.app, "revisions": (again, *others)[:REVISIONS]})
+
+
+def _next(instance: Instance, write: Write, update: dict[str, object]) -> Instance:
     return instance.model_copy(
         update={
-            "goal": goal,
+            **update,
             "generation": instance.generation + 1,
-            "lineage": (change, *instance.lineage)[:LINEAGE],
-            "who": who,
-            "when": when,
-            "why": why,
+            "lineage": (write.change, *instance.lineage)[:LINEAGE],
+            "who": write.who,
+            "when": write.when,
+            "why": write.why,
+            "at": write.at,
+            "now": write.now,
         }
     )
 
 
 def new_instance(
-    *, id: str, node: str, uid: str, change: str, app: AppReference, when: Time, who: str = "", why: str = "",
-    images: dict[str, str] | None = None,
-) -> Instance:  # fmt: skip
+    *, id: str, node: str, uid: str, write: Write, app: AppReference, images: dict[str, str] | None = None
+) -> Instance:
     """The first record of a new life: generation 1, goal `start`."""
-    revision = Revision(id=change, app=app, images=images or {}, generation=1, who=who, when=when, why=why)
+    revision = Revision(
+        id=write.change, app=app, images=images or {}, generation=1,
+        who=write.who, when=write.when, why=write.why,
+    )  # fmt: skip
     return Instance(
-        id=id, node=node, uid=uid, app=app, goal="start", generation=1, lineage=(change,), revisions=(revision,),
-        who=who, when=when, why=why,
+        id=id, node=node, uid=uid, app=app, goal="start", generation=1, lineage=(write.change,), revisions=(revision,),
+        who=write.who, when=write.when, why=write.why, at=write.at, now=write.now,
     )  # fmt: skip

@@ -29,6 +29,13 @@ class Mark(Part):
     until: Time | None = None
 
 
+class Drain(Mark):
+    """An operator's mark that empties a node: its instances stop in the order of their ids, and keep their goals."""
+
+    parallel: int = Field(default=1, ge=1)
+    """How many stop at once."""
+
+
 class Node(Record):
     """What operators declare of a node; its presence in a listing makes the listing believable (the sentinel)."""
 
@@ -39,8 +46,12 @@ class Node(Record):
     """The cluster's id."""
     labels: dict[str, str] = Field(default_factory=dict)
     cordoned: Mark | None = None
+    """Takes no new instances."""
     frozen: Mark | None = None
+    """Its agent observes and reports, and changes nothing."""
+    drained: Drain | None = None
     windows: tuple[str, ...] = ()
+    """When changes that end a service may be made, as `Sat 02:00-04:00 Europe/Warsaw`; none: at any time."""
     forgotten: Mark | None = None
 
 
@@ -55,6 +66,8 @@ class NodeStatus(Record):
     """`agent` and `docker`."""
     since: Time
     """When this agent took the node's lease, or when readiness last changed."""
+    clock: str = ""
+    """How far the machine's clock may be wrong: `synchronised, within 10ms`, or `not synchronised`; in steps."""
     conditions: tuple[Condition, ...] = ()
 
 

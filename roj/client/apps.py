@@ -48,13 +48,8 @@ def create_app(client: Client, name: str, version: str, spec: AppSpec, why: str 
         errors.Invalid: it is too large for the store, or takes more fixed ports than one transaction can claim.
         errors.Unreachable: no answer to the write in time.
     """
-    app = App(
-        name=name,
-        version=version,
-        containers=spec.containers,
-        created=client.environment.now(),
-        created_by=client.who,
-        why=why,
+    app = App.of(
+        spec, name=name, version=version, created=client.environment.now(), created_by=client.who, why=why
     )
     if len(spec.host_ports()) > MAX_HOST_PORTS:
         raise errors.Invalid(

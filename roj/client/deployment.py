@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from roj.api import keys
 from roj.api.faults import Fault
-from roj.api.instance import Instance, PortClaim, new_instance
+from roj.api.instance import Instance, PortClaim, Write, new_instance
 from roj.api.names import check_instance_id, check_name, new_instance_id
 from roj.api.node import Node
 from roj.client import errors
@@ -266,10 +266,10 @@ def _new_batch(
 def _writes(client: Client, app: StoredApp, batch: _Batch, images: dict[str, str], why: str) -> list[Create]:
     writes = []
     for id, uid in batch.ids.items():
+        write = Write(batch.change, client.environment.now(), client.who, why)
         instance = new_instance(
-            id=id, node=batch.node, uid=uid, change=batch.change, app=app.reference, when=client.environment.now(),
-            who=client.who, why=why, images=images,
-        )  # fmt: skip
+            id=id, node=batch.node, uid=uid, write=write, app=app.reference, images=images
+        )
         writes.append(Create(keys.instance(batch.node, id), instance.encode()))
         claim = PortClaim(uid=uid, instance=id).encode()
         writes += [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from roj.api import keys
-from roj.api.instance import Goal, Instance, changed
+from roj.api.instance import Goal, Instance, Write, changed
 from roj.client import errors
 from roj.client.client import Client
 from roj.client.records import has_change
@@ -122,7 +122,7 @@ def _set(client: Client, targets: Sequence[Target], goal: Goal, why: str) -> lis
                 done[target.name] = change_of(instance, written=ours)
                 continue
             before = instance or _believed(target)
-            new = changed(before, change=change, goal=goal, when=environment.now(), who=client.who, why=why)
+            new = changed(before, Write(change, environment.now(), client.who, why), goal)
             key, value = keys.instance(target.node, target.id), new.encode()
             operations.append(
                 Create(key, value) if target.entry is None else Swap(key, value, target.entry.version)

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roj.api.app import App, AppReference, AppSpec, Container, Port
+from roj.api.duration import format_duration, parse_duration
 from roj.api.faults import InvalidInput, UnreadableRecord
-from roj.api.instance import LINEAGE, Instance, changed, new_instance
+from roj.api.instance import LINEAGE, REVISIONS, Instance, Write, changed, new_instance, rolled_back, upgraded
 from roj.api.names import INSTANCE_ID, check_instance_id, new_instance_id, parse_app_reference
 from roj.api.record import FORMAT, digest_of
 
@@ -73,11 +74,11 @@ def test_a_new_id_is_a_valid_id_that_begins_with_the_apps_name(name: str, seed: 
 @given(st.lists(st.sampled_from(["start", "stop", "undeploy"]), max_size=30), MOMENTS)
 def test_a_change_counts_up_and_keeps_the_lineage_newest_first(goals: list[str], when: datetime) -> None:
     app = AppReference(name="web", version="v1", digest="0" * 64)
-    instance = new_instance(id="web-abcde", node="n1", uid="u", change="c0", app=app, when=when)
+    instance = new_instance(id="web-abcde", node="n1", uid="u", write=Write("c0", when), app=app)
     changes = ["c0"]
     for number, goal in enumerate(goals, 1):
         changes.insert(0, f"c{number}")
-        instance = changed(instance, change=f"c{number}", goal=goal, when=when)  # type: ignore[arg-type]
+        instance = changed(instance, Write(f"c{number}", when), goal)  # type: ignore[arg-type]
     assert instance.generation == len(goals) + 1
     assert instance.lineage == tuple(changes[:LINEAGE])
     assert instance.revision.id == "c0"
@@ -133,3 +134,63 @@ def test_every_fault_of_a_file_is_named_at_once_with_its_place() -> None:
 def test_what_cannot_be_meant_is_refused(containers: list[object]) -> None:
     with pytest.raises(InvalidInput):
         AppSpec.checked({"containers": containers})
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["upgrade", "rollback", "stop"]), st.integers(0, 2)), max_size=12),
+    MOMENTS,
+)
+def test_a_rollback_sets_a_revision_again_under_its_id_as_the_next_generation(
+    steps: list[tuple[str, int]], when: datetime
+) -> None:
+    def app(number: int) -> AppReference:
+        return AppReference(name="web", version=f"v{number}", digest=f"{number:064d}")
+
+    instance = new_instance(id="web-abcde", node="n1", uid="u", write=Write("c0", when), app=app(0))
+    for number, (step, which) in enumerate(steps, 1):
+        write = Write(f"c{number}", when)
+        before = instance
+        if step == "upgrade":
+            instance = upgraded(before, write, app(number), {})
+            assert instance.revision.id == instance.change
+        elif step == "rollback":
+            back = before.revisions[which % len(before.revisions)]
+            instance = rolled_back(before, write, back)
+            assert (instance.revision.id, instance.app) == (back.id, back.app)
+            assert {each.id for each in instance.revisions} == {each.id for each in before.revisions}
+        else:
+            instance = changed(before, write, "stop")
+            assert instance.revisions == before.revisions
+        if step != "stop":
+            assert instance.revision.generation == instance.generation
+        assert instance.app == instance.revision.app
+        assert instance.generation == before.generation + 1
+        assert len({each.id for each in instance.revisions}) == len(instance.revisions) <= REVISIONS
+    assert Instance.decode(instance.encode()) == instance
+
+
+@given(st.floats(0, 1e7) | st.integers(0, 10**9).map(lambda n: n / 1000))
+def test_a_duration_is_written_so_that_it_reads_back(seconds: float) -> None:
+    assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=1e-6)
+
+
+def test_what_forbids_to_start_first() -> None:
+    def app(**container: object) -> AppSpec:
+        return AppSpec.checked({"containers": [{"name": "c", "image": "i", **container}]})
+
+    assert app().starts_first
+    assert app(ports=[{"container": 80}], volumes=["/srv:/srv:ro"]).starts_first
+    assert not app(ports=[{"container": 80, "host": 8080}]).starts_first
+    assert not app(volumes=["data:/data"]).starts_first
+    written = {
+        "containers": [{"name": "c", "image": "i", "volumes": ["data:/data"]}],
+        "update": "start-first",
+    }
+    assert AppSpec.checked(written).starts_first
+    with pytest.raises(InvalidInput, match="start-first"):
+        AppSpec.checked(
+            {
+                "containers": [{"name": "c", "image": "i", "ports": [{"container": 80, "host": 80}]}],
+                "update": "start-first",
+            }
+        )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roj.api.app import AppReference
-from roj.api.instance import Goal, Instance, changed, new_instance
+from roj.api.instance import Goal, Instance, Write, changed, new_instance
 from roj.controllers.labels import Owned
 from roj.controllers.order import judge
 
@@ -26,7 +26,7 @@ STEPS = st.lists(
 
 
 def first(number: int) -> Instance:
-    return new_instance(id="web-a", node="n1", uid=f"u{number}", change=f"c{number}", app=APP, when=NOW)
+    return new_instance(id="web-a", node="n1", uid=f"u{number}", write=Write(f"c{number}", NOW), app=APP)
 
 
 class Cluster:
@@ -43,7 +43,7 @@ class Cluster:
 
     def write(self, goal: Goal) -> None:
         self.writes += 1
-        self.put(changed(self.record, change=f"c{self.writes}", goal=goal, when=NOW))
+        self.put(changed(self.record, Write(f"c{self.writes}", NOW), goal))
 
     def redeploy(self, _: None) -> None:
         self.writes += 1
@@ -105,9 +105,9 @@ def test_a_finished_undeploy_does_not_come_back_but_a_write_on_top_of_it_is_obey
     record = first(0)
     assert judge(None, {"u0"}, record) == "hold"
     assert judge(first(5), {"u0"}, record) == "hold"
-    again = changed(record, change="new", goal="start", when=NOW)
+    again = changed(record, Write("new", NOW), "start")
     assert judge(None, {"u0"}, again, held=record) == "obey"
-    assert judge(None, {"u0"}, changed(record, change="x", goal="undeploy", when=NOW)) == "obey"
+    assert judge(None, {"u0"}, changed(record, Write("x", NOW), "undeploy")) == "obey"
 
 
 def test_with_the_state_directory_lost_labels_tell_that_the_store_went_back() -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 from roj.api import keys
 from roj.api.app import AppSpec, Container, Port
 from roj.api.faults import UnreadableRecord
-from roj.api.instance import Goal, Instance, PortClaim, Revision, changed
+from roj.api.instance import Goal, Instance, PortClaim, Write, upgraded
 from roj.client.adoption import adopt
 from roj.client.apps import create_app, get_app, guard_write, remove_apps
 from roj.client.client import Client
@@ -110,13 +110,8 @@ class Operator:
             return
         stored = get_app(self._client, app, "v1")
         change, now = self._client.environment.new_id(), self._client.environment.now()
-        record = changed(before, change=change, goal="start", when=now, who=self.name)
-        revision = Revision(
-            id=change, app=stored.reference, generation=record.generation, who=self.name, when=now
-        )
-        record = record.model_copy(
-            update={"app": stored.reference, "revisions": (revision, *before.revisions)[:3]}
-        )
+        record = upgraded(before, Write(change, now, self.name), stored.reference, {})
+        record = record.model_copy(update={"goal": "start"})
         claim = PortClaim(uid=record.uid, instance=id).encode()
         wanted = [keys.port(node, protocol, port) for protocol, port in stored.app.spec.host_ports()]
         there = {each.key: each for each in store.list(keys.ports(node), consistent=True).entries}

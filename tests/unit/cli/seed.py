@@ -14,7 +14,7 @@ from roj.api import keys
 from roj.api.app import App, AppReference, Container, Pin, Port
 from roj.api.condition import Condition
 from roj.api.event import Event
-from roj.api.instance import AppUse, ContainerStatus, Instance, InstanceStatus, PortClaim, new_instance
+from roj.api.instance import AppUse, ContainerStatus, Instance, InstanceStatus, PortClaim, Write, new_instance
 from roj.api.node import Cluster, MachineIdentity, Mark, Node, NodeStatus
 from roj.cli.main import run
 from roj.environment import RealEnvironment
@@ -101,11 +101,8 @@ class Seed:
             id=id,
             node=node,
             uid=uid,
-            change=f"change-{id}",
+            write=Write(f"change-{id}", WHEN, "anna@desk", "try"),
             app=reference,
-            when=WHEN,
-            who="anna@desk",
-            why="try",
         )
         self.store.create(keys.instance(node, id), instance.encode())
         return instance

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from roj.api import keys
 from roj.api.app import App, AppReference, AppSpec
-from roj.api.instance import Goal, Instance, InstanceStatus, changed, new_instance
+from roj.api.instance import Goal, Instance, InstanceStatus, Write, changed, new_instance
 from roj.api.record import digest_of
 from roj.controllers import labels
 from roj.controllers.anti_entropy import AntiEntropy
@@ -175,7 +175,7 @@ class Node:
 
     def create(self, name: str, version: str, containers: list[dict[str, object]]) -> AppReference:
         spec = AppSpec.checked({"containers": containers})
-        app = App(name=name, version=version, containers=spec.containers, created=self.still.now())
+        app = App.of(spec, name=name, version=version, created=self.still.now())
         self.world.put(keys.app(name, version), app.encode())
         return AppReference(name=name, version=version, digest=digest_of(app.encode()))
 
@@ -184,15 +184,14 @@ class Node:
             id=id,
             node="n1",
             uid=self.still.new_id(),
-            change=self.still.new_id(),
+            write=Write(self.still.new_id(), self.still.now()),
             app=app,
-            when=self.still.now(),
         )
         self.write(instance)
         return instance
 
     def goal(self, id: str, goal: Goal) -> Instance:
-        instance = changed(self.record(id), change=self.still.new_id(), goal=goal, when=self.still.now())
+        instance = changed(self.record(id), Write(self.still.new_id(), self.still.now()), goal)
         self.write(instance)
         return instance
 
