@@ -3,7 +3,7 @@
 0 done                          5 conflict
 1 failed                        6 store or Docker unreachable
 2 usage or invalid input        7 denied
-3 not converged in time        10 changes (plans)
+3 not converged in time        10 changes (plans, with --exit-code)
 4 not found                   130 interrupted (Ctrl-C), 141 nobody reads stdout any more
 """
 
@@ -40,7 +40,7 @@ EXIT_CODES: dict[int, str] = {
     CONFLICT: "conflict: it is there already as something else, or in use, or was changed meanwhile",
     UNREACHABLE: "the store or Docker cannot be reached",
     DENIED: "the store denies it to this token",
-    CHANGES: "there would be changes (plans)",
+    CHANGES: "there would be changes (`--dry-run --exit-code`)",
     INTERRUPTED: "interrupted by Ctrl-C; an order that was given stands",
     BROKEN_PIPE: "whoever read the output has closed it",
 }

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from roj.cli.context import opened_store, settings_of, store_option
-from roj.cli.output import Column, Table, age, output_option, show_list, time_of
+from roj.cli.output import Column, Table, age, output_option, show_list, time_of, with_next_try
 from roj.client.rows import InstanceRow
 from roj.client.view import View
 
@@ -39,7 +39,7 @@ def instances(context: click.Context, node: str | None, output: str) -> None:
     unknown    the node is away, or its Docker does not answer: what it said last may not be so
     unclaimed  containers of roj's that the store knows no instance of (`roj adopt`, `roj undeploy`)
 
-    GENERATION counts the changes; `1/2` is: two were ordered, the node has acted on the first.
+    GENERATION counts the changes; `1/2` is: two were ordered, the node has acted on the first; `0/1`: on none yet.
 
     \b
     JSON: a list of {id, node, app, goal, phase, generation, observed_generation, ports: {"80/tcp": 8080}, restarts,
@@ -70,7 +70,7 @@ def instance_table(now: datetime) -> Table[InstanceRow]:
             Column("OBSERVED", lambda row: row.observed_app, wide=True),
             Column("CONTAINERS", containers, wide=True),
             Column("NEXT-TRY", lambda row: ahead(row.next_try, now), wide=True),
-            Column("MESSAGE", lambda row: row.message, folds=True),
+            Column("MESSAGE", lambda row: with_next_try(row.message, row.next_try, now), folds=True),
         ),
         fields=instance_fields,
         name=lambda row: row.id,
@@ -78,10 +78,10 @@ def instance_table(now: datetime) -> Table[InstanceRow]:
 
 
 def generation(row: InstanceRow) -> str:
-    """`2`; while the node has not acted on it `1/2`; empty where nothing is wanted."""
+    """`2`; while the node has not acted on it `1/2`, or `0/2`; empty where nothing is wanted."""
     if row.generation == 0:
         return ""
-    if row.observed_generation in (row.generation, 0):
+    if row.observed_generation == row.generation:
         return str(row.generation)
     return f"{row.observed_generation}/{row.generation}"
 

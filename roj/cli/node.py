@@ -10,6 +10,7 @@ import click
 
 from roj.cli.context import say
 from roj.cli.output import Column, Table, output_option, show_list
+from roj.cli.plans import dry_run_options, end_of_plan, refuse_exit_code
 
 
 @click.group()
@@ -43,7 +44,7 @@ _TABLE: Table[GarbageRow] = Table(
 
 @node.command()
 @click.argument("name", metavar="NODE")
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed, and why.")
+@dry_run_options("Only say what would be removed, and why.")
 @click.option(
     "--state-dir",
     metavar="DIR",
@@ -51,7 +52,17 @@ _TABLE: Table[GarbageRow] = Table(
     help="The agent's state directory, where it is not the default one.",
 )
 @output_option
-def gc(name: str, dry_run: bool, state_dir: Path | None, output: str) -> None:
+@click.pass_context
+def gc(
+    context: click.Context,
+    /,
+    *,
+    name: str,
+    dry_run: bool,
+    exit_code: bool,
+    state_dir: Path | None,
+    output: str,
+) -> None:
     """Remove what nobody wants on a node, however full its disk: to be called on the node itself.
 
     Its agent does it: left-over containers and networks of its own, and images that it pulled, that nothing uses, and
@@ -62,6 +73,7 @@ def gc(name: str, dry_run: bool, state_dir: Path | None, output: str) -> None:
     from roj.api.names import check_name
     from roj.client.errors import Denied, Failed, Invalid, Unreachable
 
+    refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
     try:
         check_name(name)
     except ValueError as problem:
@@ -85,3 +97,4 @@ def gc(name: str, dry_run: bool, state_dir: Path | None, output: str) -> None:
     show_list(_TABLE, rows, output, "There is nothing to remove.")
     if rows:
         say(f"{len(rows)} would be removed" if dry_run else f"{len(rows)} removed")
+    end_of_plan(context, exit_code=exit_code, changes=bool(rows))

@@ -12,6 +12,7 @@ A list that is empty says so on stderr; stdout then is empty, and `[]` as JSON o
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -156,6 +157,16 @@ def age(since: datetime | None, now: datetime) -> str:
     return f"{seconds // 86400}d"
 
 
+def with_next_try(message: str, moment: datetime | None, now: datetime) -> str:
+    """`message` and when the node tries again, as long as that is ahead: `no such image; next try 12:03:04`.
+
+    The time of day is that of the reader's clock.
+    """
+    if moment is None or moment <= now:
+        return message
+    return "; ".join(part for part in (message, f"next try {moment.astimezone():%H:%M:%S}") if part)
+
+
 def time_of(moment: datetime | None) -> str | None:
     """`moment` as JSON has it: RFC 3339 in UTC."""
     from roj.api.record import rfc3339
@@ -201,5 +212,7 @@ def _show_styled(columns: list[Column[Row]], rows: Sequence[Row], cells: list[li
                 for column, text in zip(columns, texts, strict=True)
             )
         )
-    # `soft_wrap` is not used: it would drop the folding of the message's column.
-    Console(width=width, highlight=False).print(styled)
+    # rich's own way with NO_COLOR keeps bold and dim, which are escape sequences too: without a colour system it writes
+    # none. `soft_wrap` is not used: it would drop the folding of the message's column.
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    Console(width=width, highlight=False, color_system=colours).print(styled)

@@ -9,6 +9,7 @@ import click
 
 from roj.cli.context import opened, say, store_option
 from roj.cli.output import Column, Table, output_option, show_list
+from roj.cli.plans import dry_run_options, end_of_plan, refuse_exit_code
 
 _TABLE: Table[Any] = Table(
     columns=(
@@ -35,11 +36,13 @@ _TABLE: Table[Any] = Table(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="The agent's state directory; the agent may be running.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be put back.")
+@dry_run_options("Only say what would be put back.")
 @output_option
 @store_option
 @click.pass_context
-def restore(context: click.Context, state_dir: Path, dry_run: bool, output: str) -> None:
+def restore(
+    context: click.Context, /, *, state_dir: Path, dry_run: bool, exit_code: bool, output: str
+) -> None:
     """Put back into a store that lost its data what this node last believed: to be called on the node.
 
     Cluster id, node, apps and instances are created where they are missing; nothing that is there is overwritten. Do it
@@ -58,6 +61,7 @@ def restore(context: click.Context, state_dir: Path, dry_run: bool, output: str)
     from roj.client.restoration import restore as put_back
     from roj.controllers.orders import read_believed
 
+    refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
     state = StateDirectory(state_dir, lock=False)
     try:
         cluster, node = state.read("cluster"), state.read("node")
@@ -79,3 +83,4 @@ def restore(context: click.Context, state_dir: Path, dry_run: bool, output: str)
     show_list(_TABLE, rows, output, "There is nothing to put back.")
     created = sum(row.outcome == "created" for row in rows)
     say(f"{created} {'would be ' if dry_run else ''}put back, {len(rows) - created} left as they are")
+    end_of_plan(context, exit_code=exit_code, changes=created > 0)

@@ -9,6 +9,7 @@ import click
 from roj.api.duration import parse_duration
 from roj.cli.context import Function, say
 from roj.cli.errors import FAILED, INTERRUPTED, NOT_CONVERGED
+from roj.cli.output import with_next_try
 from roj.client.client import Client
 from roj.client.waiting import Awaited, Outcome, wait, worst
 
@@ -42,8 +43,16 @@ def wait_options(function: Function) -> Function:
 
 def wait_and_tell(context: click.Context, client: Client, awaited: Sequence[Awaited], timeout: float) -> None:
     """Wait, tell on stderr how it goes, and end the command with the worst of the outcomes, unless that is 0."""
+
+    def words(outcome: Outcome) -> str:
+        message = with_next_try(outcome.message, outcome.next_try, client.environment.now())
+        return outcome.phase + (f": {message}" if message else "")
+
+    def tell(outcome: Outcome) -> None:
+        say(f"{outcome.awaited.id}: {words(outcome)}")
+
     try:
-        outcomes = wait(client, awaited, timeout, _tell)
+        outcomes = wait(client, awaited, timeout, tell)
     except KeyboardInterrupt:
         say("\nno longer waiting; the order stands. `roj instances` shows how it goes on.")
         context.exit(INTERRUPTED)
@@ -53,14 +62,6 @@ def wait_and_tell(context: click.Context, client: Client, awaited: Sequence[Awai
     late = "not waited for any longer" if result == "failed" else f"not in {timeout:g} s"
     for outcome in outcomes:
         if outcome.result == "pending":
-            say(f"{outcome.awaited.id}: {late}: {_words(outcome)}")
+            say(f"{outcome.awaited.id}: {late}: {words(outcome)}")
     say("The order stands. `roj instances` shows how it goes on.")
     context.exit(FAILED if result == "failed" else NOT_CONVERGED)
-
-
-def _tell(outcome: Outcome) -> None:
-    say(f"{outcome.awaited.id}: {_words(outcome)}")
-
-
-def _words(outcome: Outcome) -> str:
-    return outcome.phase + (f": {outcome.message}" if outcome.message else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, TypeVar
 
 from roj.api import keys
@@ -43,6 +44,8 @@ class Outcome:
     result: Literal["converged", "failed", "pending"]
     phase: str
     message: str
+    next_try: datetime | None = None
+    """When the node tries again what failed."""
 
 
 def wait(
@@ -56,7 +59,7 @@ def wait(
     Of one node every answer blocks until something changes; several nodes take turns.
 
     Args:
-        tell: called whenever the phase of one is another.
+        tell: called whenever the phase of one is another, or its message, or when it is tried again.
 
     Raises:
         errors.Unreachable: the store did not answer for PATIENCE; the orders stand.
@@ -97,7 +100,7 @@ def wait(
                     outcome = judged(each, record, status)
                     before = outcomes.get((node, each.id))
                     outcomes[node, each.id] = outcome
-                    if before is None or (before.phase, before.message) != (outcome.phase, outcome.message):
+                    if outcome != before:
                         tell(outcome)
         decided = not any(_is_open(outcomes, each) for each in awaited)
         failed = any(outcome.result == "failed" for outcome in outcomes.values())
@@ -137,7 +140,8 @@ def judged(awaited: Awaited, record: Entry | None, status: Entry | None) -> Outc
     wanted = {"start": ("launched", "completed"), "stop": ("stopped",), "undeploy": ()}[awaited.goal]
     if seen.phase in wanted:
         return Outcome(awaited, "converged", seen.phase, seen.message)
-    return Outcome(awaited, "failed" if seen.phase == "failed" else "pending", seen.phase, seen.message)
+    result: Literal["failed", "pending"] = "failed" if seen.phase == "failed" else "pending"
+    return Outcome(awaited, result, seen.phase, seen.message, seen.next_try)
 
 
 R = TypeVar("R", Instance, InstanceStatus)

@@ -95,6 +95,18 @@ def test_gc_prints_what_the_agent_would_remove_and_removed(
     assert asked == [False, True]
 
 
+@pytest.mark.parametrize(("rows", "code"), [(ROWS, 10), ([], 0)])
+def test_gc_tells_by_its_exit_code_whether_there_is_garbage(
+    rows: list[dict[str, object]], code: int, tmp_path: Path
+) -> None:
+    words = ["node", "gc", "n1", "--state-dir", str(tmp_path)]
+    with _served(tmp_path, (200, "application/json", json.dumps(rows))) as asked:
+        assert run([*words, "--dry-run", "--exit-code"], variables={}) == code
+        assert run([*words, "--dry-run"], variables={}) == 0
+        assert run([*words, "--exit-code"], variables={}) == 2
+    assert asked == [False, False]
+
+
 @pytest.mark.parametrize(("status", "code"), [(503, 6), (500, 1)])
 def test_gc_says_why_the_agent_refuses(
     status: int, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -137,6 +137,32 @@ def test_what_the_node_has_not_acted_on_yet_is_visible(seed: Seed) -> None:
     newer = instance.model_copy(update={"generation": 2, "goal": "stop"})
     seed.store.swap(entry.key, newer.encode(), entry.version)
     assert seed.roj("instances").lines[1].split()[3:6] == ["stop", "launched", "1/2"]
+
+
+def test_an_order_that_its_node_has_not_seen_is_generation_0_of_1(seed: Seed) -> None:
+    seed.node("n1")
+    seed.instance("n1", "a")
+    assert seed.roj("instances").lines[1].split()[4:6] == ["pending", "0/1"]
+
+
+def test_the_table_says_when_the_next_try_is(seed: Seed) -> None:
+    seed.node("n1")
+    ahead, past = datetime.now(UTC) + timedelta(minutes=5), datetime.now(UTC) - timedelta(minutes=5)
+    for id, moment, message in (
+        ("a", ahead, "no such image"),
+        ("b", ahead, ""),
+        ("c", past, "no such image"),
+    ):
+        seed.instance("n1", id)
+        seed.status("n1", id, "pulling", next_try=moment, message=message)
+    lines = seed.roj("instances").lines[1:]
+    at = f"next try {ahead.astimezone():%H:%M:%S}"
+    assert lines[0].endswith(f"  no such image; {at}")
+    assert lines[1].endswith(f"  {at}")
+    assert lines[2].endswith("  no such image")
+    assert [row["message"] for row in seed.roj("instances", "-o", "json").json] == [
+        "no such image", "", "no such image",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [b"{", b'{"format":99}', b'{"format":1}', b"\xff\x00", b"[]"])

@@ -49,10 +49,24 @@ def test_phases_have_colours(failed: Seed) -> None:
     assert "\x1b[31mfailed" in out
 
 
-def test_no_color_is_honoured(failed: Seed) -> None:
-    out = on_a_terminal(failed, "instances", columns=200, NO_COLOR="1")
-    assert not re.search(r"\x1b\[3[0-9]", out)
-    assert "failed" in out
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("instances",),
+        ("nodes",),
+        ("apps",),
+        ("events",),
+        ("cluster",),
+        ("inspect", "node", "n1"),
+        ("--help",),
+    ],
+)
+def test_with_no_color_there_is_no_escape_sequence_at_all(failed: Seed, words: tuple[str, ...]) -> None:
+    failed.app()
+    failed.event("n1", 1, "Failed", type="Warning", instance="web-abcde")
+    out = on_a_terminal(failed, *words, columns=200, NO_COLOR="1")
+    assert "\x1b" not in out
+    assert len(out.splitlines()) > 1
 
 
 @pytest.mark.parametrize("columns", [40, 120, 300])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -451,6 +452,18 @@ def test_wait_ends_at_once_when_it_failed(cluster: Seed) -> None:
     assert "it is broken" in done.err
 
 
+def test_wait_says_when_the_next_try_is(cluster: Seed) -> None:
+    cluster.roj("deploy", "job:v1", "node1", "--id", "a")
+    ahead = datetime.now(UTC) + timedelta(minutes=5)
+    uid = instance(cluster, "node1", "a").uid
+    cluster.status("node1", "a", "pulling", uid=uid, message="no such image", next_try=ahead)
+    done = cluster.roj("deploy", "job:v1", "node1", "--id", "a", "--wait", "--timeout", "300ms")
+    assert done.code == 3
+    words = f"pulling: no such image; next try {ahead.astimezone():%H:%M:%S}"
+    assert f"a: {words}" in done.err.splitlines()
+    assert f"a: not in 0.3 s: {words}" in done.err.splitlines()
+
+
 def test_wait_sees_what_happens_meanwhile(cluster: Seed) -> None:
     cluster.roj("deploy", "job:v1", "node1", "--id", "a")
 
@@ -536,6 +549,9 @@ def test_restore(cluster: Seed, tmp_path: Path) -> None:
     assert plan.code == 0
     assert {row["outcome"] for row in plan.json} == {"created"}
     assert not everything(cluster)
+    assert cluster.roj(*words, "--dry-run", "--exit-code").code == 10
+    assert quiet(cluster.roj(*words, "--exit-code")).code == 2
+    assert not everything(cluster)
     done = cluster.roj(*words)  # the agent runs: it holds the lock
     state.close()
     assert done.code == 0
@@ -545,6 +561,7 @@ def test_restore(cluster: Seed, tmp_path: Path) -> None:
     assert cluster.roj("export", "app", "web:v1").code == 0
     again = cluster.roj(*words, "-o", "json")
     assert {row["outcome"] for row in again.json} == {"there"}
+    assert cluster.roj(*words, "--dry-run", "--exit-code").code == 0
 
 
 def test_restore_of_what_is_no_state(cluster: Seed, tmp_path: Path) -> None:
