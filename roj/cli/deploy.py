@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roj.api.faults import Fault, InvalidInput
-from roj.api.names import parse_app_reference
+from roj.api.faults import Fault
 from roj.cli.apps import why_option
 from roj.cli.context import opened, say, store_option
-from roj.cli.waiting import wait_and_tell, wait_options
+from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
 
 if TYPE_CHECKING:
     from roj.client.deployment import Launch
@@ -37,7 +36,7 @@ def deploy(
     count: int,
     id: str | None,
     waits: bool,
-    timeout: float,
+    timeout: str,
     why: str,
 ) -> None:
     """Launch an app on nodes: prints the id of each instance, alone on a line.
@@ -48,17 +47,18 @@ def deploy(
     from roj.client.deployment import deploy as launch
     from roj.client.waiting import Awaited
 
-    try:
-        name, version = parse_app_reference(reference)
-    except ValueError as problem:
-        raise InvalidInput([Fault("NAME:VERSION", str(problem))]) from None
+    faults: list[Fault] = []
+    patience = timeout_of(timeout, faults)
+    name, _, version = reference.partition(":")
     with opened(context) as client:
-        launches = launch(client, name, version, nodes, count=count, id=id, why=why, created=_told(reference))
+        launches = launch(
+            client, name, version, nodes, count=count, id=id, why=why, created=_told(reference), faults=faults
+        )
         if id is None:
             say("The same again makes more instances; with --id ID it would not.")
         if waits:
             awaited = [Awaited(made.node, made.id, made.uid, "start", made.generation) for made in launches]
-            wait_and_tell(context, client, awaited, timeout)
+            wait_and_tell(context, client, awaited, patience)
 
 
 def _told(reference: str) -> Callable[[Launch], None]:

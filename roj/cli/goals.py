@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from roj.api.faults import Fault, InvalidInput
 from roj.api.instance import Goal
 from roj.cli.apps import why_option
 from roj.cli.context import opened, say, store_option
-from roj.cli.waiting import wait_and_tell, wait_options
+from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
 
 _DONE = {"start": "is to run", "stop": "is to stop, and stays there", "undeploy": "is to be removed"}
 
@@ -20,9 +21,13 @@ def _command(goal: Goal, text: str) -> click.Command:
     @store_option
     @click.pass_context
     def command(
-        context: click.Context, /, references: tuple[str, ...], waits: bool, timeout: float, why: str
+        context: click.Context, /, references: tuple[str, ...], waits: bool, timeout: str, why: str
     ) -> None:
-        _set(context, references, goal, why, timeout if waits else None)
+        faults: list[Fault] = []
+        patience = timeout_of(timeout, faults)
+        if faults:
+            raise InvalidInput(faults)
+        _set(context, references, goal, why, patience if waits else None)
 
     return command
 

@@ -7,38 +7,31 @@ from collections.abc import Sequence
 import click
 
 from roj.api.duration import parse_duration
+from roj.api.faults import Fault
 from roj.cli.context import Function, say
 from roj.cli.errors import FAILED, INTERRUPTED, NOT_CONVERGED
+from roj.cli.flags import taken
 from roj.cli.output import with_next_try
 from roj.client.client import Client
 from roj.client.waiting import Awaited, Outcome, wait, worst
 
 
-class _Duration(click.ParamType[float]):
-    name = "duration"
-
-    def convert(
-        self, value: str | float, parameter: click.Parameter | None, context: click.Context | None
-    ) -> float:
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as problem:
-            self.fail(str(problem), parameter, context)
-
-
 def wait_options(function: Function) -> Function:
-    """Adds `--wait` and `--timeout`."""
+    """Adds `--wait`, passed on as `waits`, and `--timeout`, as text for `timeout_of`."""
     timeout = click.option(
-        "--timeout", metavar="DURATION", type=_Duration(), default="60s", show_default=True,
-        help="How long --wait waits.",
+        "--timeout", metavar="DURATION", default="60s", show_default=True,
+        help="How long --wait waits: 500ms, 60s, 2m, 1h30m.",
     )  # fmt: skip
     waiting = click.option(
         "--wait", "waits", is_flag=True,
         help="Wait until it is done: 0 done, 1 failed, 3 not in time; Ctrl-C: 130, and the order stands.",
     )  # fmt: skip
     return waiting(timeout(function))
+
+
+def timeout_of(text: str, faults: list[Fault]) -> float:
+    """Seconds; a text that is no duration is added to `faults`, to be told with all the others."""
+    return next(iter(taken("--timeout", parse_duration, [text], faults)), 0.0)
 
 
 def wait_and_tell(context: click.Context, client: Client, awaited: Sequence[Awaited], timeout: float) -> None:

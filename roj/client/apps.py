@@ -119,7 +119,7 @@ def get_app(client: Client, name: str, version: str) -> StoredApp:
             entry.key.rpartition("/")[2] for entry in client.store.list(f"{keys.APPS}{name}/").entries
         ]
         known = (
-            f"There are {', '.join(f'{name}:{v}' for v in versions[:10])}."
+            f"There are the apps {', '.join(f'{name}:{v}' for v in versions[:10])}."
             if versions
             else "`roj apps` lists all."
         )

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from roj.api import keys
 from roj.api.faults import Fault
 from roj.api.instance import Instance, PortClaim, Write, new_instance
-from roj.api.names import check_instance_id, check_name, new_instance_id
-from roj.api.node import Node
+from roj.api.names import new_instance_id
 from roj.client import errors
+from roj.client.admission import Request, admitted, existing_instance, refusals_of_nodes
 from roj.client.apps import StoredApp, get_app, guard_write, pinned_images
 from roj.client.client import Client
-from roj.client.cluster import Cluster, holder, read_cluster
+from roj.client.cluster import Cluster, read_cluster
 from roj.client.records import has_change
-from roj.client.snapshot import Unreadable, decoded
+from roj.client.refusals import raise_refusals
 from roj.store.interface import MAX_OPERATIONS, Check, CheckAbsent, Conflict, Create, Operation
 
 
@@ -53,39 +53,33 @@ def deploy(
     id: str | None = None,
     why: str = "",
     created: Callable[[Launch], None] = lambda _: None,
+    faults: Sequence[Fault] = (),
 ) -> list[Launch]:
     """Launch `count` instances of an app on each node: 4 reads, then 1 read and 1 write a node and 61 instances.
 
-    Everything is checked before the first write. A node that is away gets its order when it is back.
+    Everything is checked before the first write, and every fault is told at once. A node that is away gets its order
+    when it is back.
 
     Args:
         id: what the instance is to be called; by default the app's name and five characters. With it, the same again
             is no change.
         created: told of each as soon as the store has it: what is told stands, also where a later node is refused.
+        faults: what the caller found wrong already: it is refused together with what is found here.
 
     Raises:
-        errors.NotFound: there is no such app or node.
         errors.Invalid: the names or numbers cannot be meant.
+        errors.NotFound: there is no such app or node.
         errors.Conflict: a port or the id is taken, a node takes nothing, or others wrote first again and again.
         errors.Failed: the app's record is not understood.
         errors.Unreachable: no answer to a write in time; the id that may be there is named.
     """
-    _refuse_nonsense(nodes, count, id)
-    nodes = list(dict.fromkeys(nodes))
-    app = get_app(client, name, version)
-    if count > 1 and app.app.spec.host_ports():
-        ports = ", ".join(f"{port}/{protocol}" for protocol, port in app.app.spec.host_ports())
-        raise errors.Invalid(
-            f"{app.reference} takes the fixed port {ports} of its node: only one instance fits there",
-            hint="Leave --count out, or write a version of the app without a host port.",
-        )
-    images = pinned_images(client, app.app)
-    cluster = read_cluster(client)
-    existing = _existing(cluster, app, nodes[0], id) if id is not None else None
+    request = Request(name, version, tuple(nodes), count, id)
+    app, cluster, existing = admitted(client, request, faults)
     if existing is not None:
-        created(existing)
-        return [existing]
-    _refuse_impossible(cluster, app, nodes)
+        launch = _found(existing, cluster)
+        created(launch)
+        return [launch]
+    images = pinned_images(client, app.app)
     launches: list[Launch] = []
     for node in nodes:
         left = count
@@ -103,89 +97,10 @@ ROOM = MAX_OPERATIONS - 3
 """Instances of one transaction, beside its two checks and the guard; one with fixed ports is alone in its own."""
 
 
-def _refuse_nonsense(nodes: Sequence[str], count: int, id: str | None) -> None:
-    faults = []
-    for node in nodes:
-        try:
-            check_name(node)
-        except ValueError as problem:
-            faults.append(Fault("NODE", str(problem)))
-    if not nodes:
-        faults.append(Fault("NODE", "name at least one"))
-    if count < 1:
-        faults.append(Fault("--count", "1 is the least"))
-    if id is not None:
-        try:
-            check_instance_id(id)
-        except ValueError as problem:
-            faults.append(Fault("--id", str(problem)))
-        if len(dict.fromkeys(nodes)) > 1 or count > 1:
-            faults.append(Fault("--id", "goes with one node and a count of 1"))
-    if faults:
-        raise errors.Invalid("this cannot be deployed:", faults=faults)
-
-
-def _existing(cluster: Cluster, app: StoredApp, node: str, id: str) -> Launch | None:
-    """The instance that has the id, if it is the one that is asked for.
-
-    Raises:
-        errors.Conflict: the id is taken by another.
-    """
-    for place in cluster.places(id):
-        if place[0] != node:
-            raise errors.Conflict(
-                f"the id {id} is taken: {place[0]}/{id}", hint="Ids are unique in the cluster."
-            )
-        instance = decoded(Instance, cluster.instances[place], node=node, id=id)
-        if isinstance(instance, Unreadable):
-            raise errors.Conflict(f"{node}/{id} is there, and is not understood: {instance.problem}")
-        if instance.goal == "undeploy":
-            raise errors.Conflict(f"{node}/{id} is being undeployed", hint="Repeat it when it is gone.")
-        if instance.app != app.reference:
-            raise errors.Conflict(
-                f"{node}/{id} is there already, and runs {instance.app}"
-                + (", another app of that name" if str(instance.app) == str(app.reference) else "")
-            )
-        away = node not in cluster.present
-        return Launch(node, id, instance.uid, instance.generation, existed=True, away=away)
-    for place in cluster.unclaimed(id):
-        raise errors.Conflict(
-            f"the id {id} is taken: {place[0]} reports {id}, of which the store has no record",
-            hint=f"`roj adopt {place[0]}/{id}` claims it, `roj undeploy {place[0]}/{id}` removes it.",
-        )
-    return None
-
-
-def _refuse_impossible(cluster: Cluster, app: StoredApp, nodes: Sequence[str]) -> None:
-    unknown = [node for node in nodes if node not in cluster.nodes]
-    if unknown:
-        known = list(cluster.nodes)
-        more = f" and {len(known) - 10} more" if len(known) > 10 else ""
-        raise errors.NotFound(
-            f"there is no node {', '.join(unknown)}",
-            hint=f"There are {', '.join(known[:10])}{more}."
-            if known
-            else "There are none yet: `roj agent` on a machine makes it one.",
-        )
-    problems = []
-    for node in nodes:
-        record = decoded(Node, cluster.nodes[node], name=node)
-        if isinstance(record, Unreadable):
-            problems.append(Fault(node, f"its record is not understood: {record.problem}"))
-            continue
-        for word, mark in (("forgotten", record.forgotten), ("cordoned", record.cordoned)):
-            if mark is not None:
-                by = f" by {mark.who}" if mark.who else ""
-                why = f": {mark.why}" if mark.why else ""
-                problems.append(Fault(node, f"was {word}{by}{why}, and takes no new instances"))
-        for protocol, port in app.app.spec.host_ports():
-            claim = cluster.claims.get(keys.port(node, protocol, port))
-            if claim is not None:
-                problems.append(Fault(node, f"port {port}/{protocol} is held by {holder(claim)}"))
-    if len(problems) == 1:
-        raise errors.Conflict(f"{app.reference} cannot be deployed: {problems[0]}")
-    if problems:
-        raise errors.Conflict(f"{app.reference} cannot be deployed:", faults=problems)
+def _found(instance: Instance, cluster: Cluster) -> Launch:
+    """An instance that was there already."""
+    away = instance.node not in cluster.present
+    return Launch(instance.node, instance.id, instance.uid, instance.generation, existed=True, away=away)
 
 
 def _launch(
@@ -230,10 +145,11 @@ def _launch(
             known = read_cluster(client)
             if get_app(client, name, version) != app:
                 raise errors.Conflict(f"app {app.reference} was removed or replaced just now") from None
-            existing = _existing(known, app, node, id) if id is not None else None
+            there = existing_instance(known, app, node, id) if id is not None else None
+            existing = _found(there, known) if there is not None else None
             if existing is not None:
                 return True
-            _refuse_impossible(known, app, [node])
+            raise_refusals(f"{app.reference} cannot be deployed", refusals_of_nodes(known, app, [node]))
             taken = known.ids()
             if any(each in taken for each in batch.ids):
                 batch = _new_batch(client, app, node, known, count=count, id=id)

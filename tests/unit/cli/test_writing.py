@@ -337,7 +337,7 @@ def test_deploy_with_an_id_again(cluster: Seed) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("web:v1", "node9"), 4, "There are node1, node2."),
+        (("web:v1", "node9"), 4, "There are the nodes node1, node2."),
         (("web:v9", "node1"), 4, "web:v1"),
         (("web", "node1"), 2, "NAME:VERSION"),
         (("web:v1",), 2, "NODE"),
@@ -345,6 +345,7 @@ def test_deploy_with_an_id_again(cluster: Seed) -> None:
         (("job:v1", "node1", "--count", "0"), 2, "--count"),
         (("job:v1", "node1", "node2", "--id", "a"), 2, "--id"),
         (("job:v1", "node1", "--id", "A_b"), 2, "--id"),
+        (("job:v1", "node1", "node2", "node1"), 2, "node1 is named twice; --count 2 makes two"),
         (("job:v1", "node1", "--wait", "--timeout", "soon"), 2, "60s"),
     ],
 )
@@ -353,6 +354,23 @@ def test_deploy_refuses_before_it_writes(cluster: Seed, words: tuple[str, ...], 
     done = quiet(cluster.roj("deploy", *words))
     assert done.code == code, done.err
     assert told in done.err
+    assert everything(cluster) == before
+
+
+def test_deploy_tells_every_fault_at_once(cluster: Seed) -> None:
+    id = cluster.roj("deploy", "web:v1", "node1").out.strip()
+    before = everything(cluster)
+    done = quiet(
+        cluster.roj("deploy", "web:v9", "node9", "--id", "A_b", "--wait", "--timeout", "soon", "--count", "0")
+    )
+    assert done.code == 2
+    for said in ("--timeout: 'soon'", "--count: ", "--id: 'A_b'", "no app web:v9", "no node node9"):
+        assert said in done.err
+    assert "There are the apps web:v1" in done.err and "There are the nodes node1, node2." in done.err
+    done = quiet(cluster.roj("deploy", "web:v1", "node1", "node9"))
+    assert done.code == 4
+    assert f"node1: port 8080/tcp is held by instance {id}" in done.err
+    assert "there is no node node9" in done.err
     assert everything(cluster) == before
 
 

@@ -8,12 +8,14 @@ import pytest
 
 from roj.api import keys
 from roj.api.app import AppSpec, Pin
+from roj.api.faults import Fault
 from roj.api.instance import Revision
 from roj.client.apps import MAX_HOST_PORTS, create_app, get_app, remove_apps
 from roj.client.deployment import deploy
 from roj.client.errors import ClientError, Conflict, Failed, Invalid, NotFound
 from roj.client.goals import set_goals
-from tests.unit.client.world import WHEN, World, spec, violations
+from roj.store.interface import Entry, StoreUnavailable
+from tests.unit.client.world import WHEN, World, Wrapper, spec, violations
 
 
 @pytest.fixture
@@ -67,7 +69,39 @@ def test_every_node_that_refuses_is_named(apps: World) -> None:
 
 
 def test_a_node_that_is_not_there_is_answered_with_those_that_are(apps: World) -> None:
-    assert "There are n1, n2." in refusal(apps, NotFound, "n1", "n")
+    assert "There are the nodes n1, n2." in refusal(apps, NotFound, "n1", "n")
+
+
+def test_all_that_is_wrong_is_told_at_once(apps: World) -> None:
+    deploy(apps.client, "web", "v1", ["n1"], id="first")
+    words = refusal(apps, NotFound, "n1", "n2", "n9")
+    assert "n1: port 8080/tcp is held by instance first" in words
+    assert "there is no node n9" in words
+    words = refusal(
+        apps, Invalid, "n9", "n9", app="nothing", id="A_b", faults=[Fault("--timeout", "is none")]
+    )
+    for said in ("--timeout: is none", "--id: 'A_b'", "no app nothing:v1", "no node n9", "n9 is named twice"):
+        assert said in words
+    words = refusal(apps, Conflict, "n1", id="first", app="job")
+    assert "runs web:v1" in words
+    words = refusal(apps, Invalid, "n1", "n2", count=2)
+    assert "only one instance fits there" in words
+    assert "port 8080/tcp is held by instance first" in words
+
+
+def test_what_is_nonsense_is_so_whatever_the_store_says(apps: World) -> None:
+    nobody = apps.person("anna@desk", Unreachable(apps.store))
+    with pytest.raises(Invalid, match="A_b"):
+        deploy(nobody, "web", "v1", ["n1"], id="A_b")
+    with pytest.raises(StoreUnavailable):
+        deploy(nobody, "web", "v1", ["n1"], id="a-b")
+
+
+class Unreachable(Wrapper):
+    """A store that does not answer."""
+
+    def get(self, key: str, *, consistent: bool = False) -> Entry | None:
+        raise StoreUnavailable("memory: no answer")
 
 
 def test_without_any_node_the_next_step_is_named(apps: World) -> None:
@@ -88,6 +122,7 @@ def test_an_app_that_is_not_there_is_answered_with_its_versions(apps: World) -> 
         (["n1", "n2"], {"id": "a"}),
         (["n1"], {"id": "a", "count": 2}),
         (["n1"], {"id": "A"}),
+        (["n1", "n2", "n1"], {}),
         (["n/1"], {}),
         ([], {}),
     ],
