@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 NODE = "node"
 """The one key of this controller."""
-_TELLING = ("die", "start", "destroy", "pause", "unpause", "oom", "stop", "kill", "rename")
+_TELLING = ("die", "start", "destroy", "pause", "unpause", "oom", "stop", "kill", "rename", "update")
 _BY_HAND = ("kill", "stop", "pause")
 
 
@@ -59,6 +59,7 @@ class AntiEntropy:
         self._caused = caused
         self._look_now = look_now
         self._reported = reported
+        self._followed = False
 
     def reconcile(self, _: str) -> float | None:
         """Compare everything."""
@@ -86,6 +87,10 @@ class AntiEntropy:
         """Hand what an event is about to its owner."""
         if event.kind == "reconnected":
             self._look_now("Docker's event stream was cut")
+            if self._followed:  # else the agent has only just looked at all of them
+                for order in self._orders.all():  # a comparison of lists does not tell restart policies
+                    self._hand_over(order.id, "Docker's event stream was cut", False)
+            self._followed = True
             return
         if event.kind != "container" or event.action not in _TELLING:
             return

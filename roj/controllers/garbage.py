@@ -46,9 +46,10 @@ def container_garbage(
 
     Args:
         mine: all containers with this node's labels.
-        known: ids of the instances that have an order or a record, readable or not: the deploy controller's.
+        known: ids of the instances that have a record, readable or not, or an order whose record is not known to be
+            gone: the deploy controller's.
         finished: uids whose undeploy this node finished.
-        unclaimed_for: seconds since a container without an instance was first seen, by container id.
+        unclaimed_for: seconds since containers without an instance were first seen, by their uid.
         reap_after: `--reap-unclaimed`; None: such containers are kept.
     """
     found = []
@@ -60,7 +61,7 @@ def container_garbage(
             found.append(
                 Garbage("container", container.id, container.name, f"{owned.instance} was undeployed")
             )
-        elif reap_after is not None and unclaimed_for.get(container.id, 0.0) >= reap_after:
+        elif reap_after is not None and unclaimed_for.get(owned.uid, 0.0) >= reap_after:
             why = f"unclaimed for longer than {reap_after:g} s (--reap-unclaimed)"
             found.append(Garbage("container", container.id, container.name, why))
     return tuple(found)

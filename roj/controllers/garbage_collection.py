@@ -94,13 +94,11 @@ class GarbageCollection:
         self._believe = believe
         self._tell = tell
         self._last_used: dict[str, datetime] = {}
-        self._unclaimed_since: dict[str, float] = {}
+        self._unclaimed_since: dict[str, float] = {}  # by uid
         self._began = environment.now()
 
     def reconcile(self, _: str) -> float | None:
         """Collect what is due by itself: what was left of undeploys, and images when the disk is full."""
-        if not self._node.cluster() or not self._node.may_act():
-            return EVERY
         try:
             found = self.plan()
         except CollectionRefused as why:
@@ -118,9 +116,13 @@ class GarbageCollection:
         """All that could be removed now: the answer to `roj node gc --dry-run`.
 
         Raises:
-            CollectionRefused: what is desired is not known for certain.
+            CollectionRefused: what is desired is not known for certain, or nothing may be changed here.
             RuntimeFailure: Docker failed.
         """
+        if not self._node.cluster() or not self._node.may_act():
+            raise CollectionRefused(
+                "the node is in no cluster, or another machine is its agent, or it was forgotten"
+            )
         containers = self._runtime.containers()
         mine = [c for c in containers if self._owned(c) is not None]
         networks = self._runtime.networks(labels.of_node(self._node.cluster(), self._node.name))
@@ -129,8 +131,8 @@ class GarbageCollection:
         for container in containers:
             self._last_used[container.image_id] = now
         desired = self._desired()
-        known = (*desired.ids, *(order.id for order in self._orders.all()))
-        self._note_unclaimed([c.id for c in mine if c.labels[labels.INSTANCE] not in known])
+        known = (*desired.ids, *(order.id for order in self._orders.all() if not order.absent))
+        self._note_unclaimed([c.labels[labels.UID] for c in mine if c.labels[labels.INSTANCE] not in known])
         clock = self._environment.monotonic()
         finished = [uid for c in mine if self._orders.is_finished(uid := c.labels[labels.UID])]
         found = [
@@ -138,7 +140,7 @@ class GarbageCollection:
                 mine,
                 known,
                 finished,
-                {id: clock - since for id, since in self._unclaimed_since.items()},
+                {uid: clock - since for uid, since in self._unclaimed_since.items()},
                 self._limits.reap_unclaimed,
             ),
             *network_garbage(networks, containers, known),
@@ -172,6 +174,11 @@ class GarbageCollection:
         match item.what:
             case "container":
                 with suppress(NotFound):
+                    owned = labels.parse(self._runtime.container(item.id).labels)
+                    if owned is None:
+                        return False
+                    if not (self._orders.is_finished(owned.uid) or self._orders.give_up(owned.instance)):
+                        return False  # claimed after all
                     self._runtime.set_restart_policy(item.id, "no")
                     self._runtime.stop(item.id, self._node.stop_grace)
                 self._runtime.remove(item.id)
@@ -243,6 +250,6 @@ class GarbageCollection:
         )
         return any(other is not None for other in others)
 
-    def _note_unclaimed(self, ids: list[str]) -> None:
+    def _note_unclaimed(self, uids: list[str]) -> None:
         now = self._environment.monotonic()
-        self._unclaimed_since = {id: self._unclaimed_since.get(id, now) for id in ids}
+        self._unclaimed_since = {uid: self._unclaimed_since.get(uid, now) for uid in uids}

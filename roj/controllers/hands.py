@@ -131,6 +131,7 @@ class Hands:
         return done
 
     def _set_policy(self, id: str, policy: RestartPolicy) -> None:
+        self._expect(id, "update")
         try:
             self._runtime.set_restart_policy(id, policy)
         except NotFound as gone:
@@ -142,6 +143,7 @@ class Hands:
         self._expect(id, "kill", "die", "stop")
         with suppress(NotFound):
             if policy != "no":
+                self._expect(id, "update")
                 self._runtime.set_restart_policy(id, "no")
             self._runtime.stop(id, self._node.stop_grace)
 

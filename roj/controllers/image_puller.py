@@ -145,11 +145,14 @@ class ImagePuller:
         if not self._claim(reference):
             return False
         try:
-            if reference not in self.pulled() or not still_unused():
+            ours = self.pulled().get(reference)
+            if ours is None or not still_unused():
                 return False
-            self._runtime.remove_image(reference)
+            name = self._name_of(reference, ours)
+            if name is not None:
+                self._runtime.remove_image(name)
             self._note(reference, None, ours=False)
-            return True
+            return name is not None
         except NotFound:
             self._note(reference, None, ours=False)
             return False
@@ -157,6 +160,15 @@ class ImagePuller:
             self._release(reference)
 
     # --- inside ---
+
+    def _name_of(self, reference: str, ours: PulledImage) -> str | None:
+        """What to remove our image by: its tag may be another image's by now, which somebody else has pulled. None:
+        it is gone, or somebody else has given it a name of their own."""
+        tagged = self._runtime.image(reference)
+        if tagged is not None and tagged.id == ours.id:
+            return reference
+        left = self._runtime.image(ours.id)
+        return ours.id if left is not None and not left.tags else None
 
     def _needing(self, reference: str) -> list[str]:
         return [

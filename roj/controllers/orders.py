@@ -211,6 +211,14 @@ class Orders:
                 self._state.delete(f"apps/{digest}")
             return True
 
+    def give_up(self, id: str) -> bool:
+        """Forget an order whose record is gone; whether there is none now: containers are nobody's. Raises OSError."""
+        order = self.get(id)
+        if order is None or not order.absent:
+            return order is None
+        self.drop(order)
+        return self.get(id) is None
+
     # --- inside ---
 
     def _load(self) -> None:

@@ -100,10 +100,14 @@ PROPERTIES = {
         scenarios(whats=("session-lost", "tombstones-reaped", "pause"), faults=STORE_FAULTS)
     ),
     "P1, P2, P12: convergence and quiescence, whatever Docker answers": Trouble(
-        scenarios(whats=("registry-down", "image-removed", "clock-jump"), faults=RUNTIME_FAULTS)
+        scenarios(
+            whats=("registry-down", "image-removed", "tag-moved", "port-occupied", "clock-jump"),
+            faults=RUNTIME_FAULTS,
+        )
     ),
-    "P1: others go on beside a node that never heals": Trouble(
-        scenarios(whats=("crash", "boot", "container-crashes", "session-lost"), least_nodes=2), frozen
+    "P1: others go on beside nodes that never heal": Trouble(
+        scenarios(whats=("crash", "boot", "container-crashes", "session-lost"), least_nodes=2, forever=True),
+        frozen,
     ),
     "P3: at most one": Trouble(
         scenarios(
@@ -113,6 +117,7 @@ PROPERTIES = {
                 "daemon-restarted",
                 "container-paused",
                 "container-removed",
+                "container-started",
                 "crash",
             ),
             faults=("answer-lost", "name-taken", "slow", "events-cut"),
@@ -120,10 +125,42 @@ PROPERTIES = {
             most_nodes=1,
         )
     ),
+    "P3: two machines of one name": Trouble(
+        scenarios(
+            whats=("rival", "rival", "crash", "stop-start", "boot", "session-lost", "docker-lost", "pause"),
+            faults=("cut", "deaf", "flapping", "refused", "stale"),
+            certain=(Happening(40.0, "rival", 0, 8),),
+            steady=True,
+            most_nodes=2,
+        )
+    ),
     "P4: absence is no order": Trouble(
         scenarios(
-            whats=(*REWINDS, "record-garbled", "crash", "disk-lost", "disk-damaged"),
+            whats=(*REWINDS, "record-garbled", "other-garbled", "crash", "disk-lost", "disk-damaged"),
             faults=("empty", "stale", "index-back", "index-zero", "cut", "answer-lost"),
+        )
+    ),
+    "P4: what people do to the store by hand": Trouble(
+        scenarios(
+            whats=(
+                "record-deleted",
+                "record-flickers",
+                "other-garbled",
+                "node-marked",
+                "restored-twin",
+                "crash",
+            ),
+            faults=("late", "early", "stale", "empty", "slow"),
+            most_nodes=2,
+        )
+    ),
+    "P4: unclaimed containers are reaped in time, and no sooner": Trouble(
+        scenarios(
+            whats=("record-deleted", "record-deleted", "restored", "wiped", "crash-soon", "disk-damaged"),
+            faults=("empty", "stale", "cut", "answer-lost", "away"),
+            steady=True,
+            most_nodes=2,
+            reap=(30.0, 120.0),
         )
     ),
     "P5: offline works": Trouble(
@@ -154,17 +191,34 @@ PROPERTIES = {
             most_nodes=2,
         )
     ),
+    "P6: operators who remove apps while others deploy them": Trouble(
+        scenarios(
+            whats=("crash-soon", "restored"),
+            faults=("answer-lost", "slow", "stale", "contended"),
+            verbs=("deploy", "remove-app", "undeploy", "adopt", "upgrade"),
+            most_nodes=2,
+        )
+    ),
     "P7: bystanders are safe": Trouble(
         scenarios(
-            whats=("stranger", "disk-pressure", "disk-lost", "boot", "image-removed"),
+            first=(Command(4.0, 0, "deploy", 0, "a", "plain"), Command(20.0, 0, "undeploy", 0, "a", "plain")),
+            whats=(
+                "stranger",
+                "disk-pressure",
+                "disk-lost",
+                "boot",
+                "image-removed",
+                "tag-moved",
+                "docker-lost",
+            ),
             steady=True,
             most_nodes=1,
         )
     ),
     "P8: nothing in use is collected": Trouble(
         scenarios(
-            whats=("disk-pressure", "image-removed", "crash-soon", "clock-jump"),
-            faults=("slow", "stale", "answer-lost"),
+            whats=("disk-pressure", "image-removed", "tag-moved", "crash-soon", "clock-jump"),
+            faults=("slow", "stale", "answer-lost", "image-vanishes"),
             first=(Command(4.0, 0, "deploy", 0, "a", "plain"), Command(20.0, 0, "upgrade", 0, "a", "port")),
             certain=(Happening(5.0, "disk-pressure", 0, 0),),
             most_nodes=1,
@@ -172,12 +226,22 @@ PROPERTIES = {
     ),
     "P10: truthful status": Trouble(
         scenarios(
-            whats=("container-crashes", "container-paused", "clock-jump", "daemon-killed", "crash"),
+            whats=(
+                "container-crashes",
+                "container-paused",
+                "container-policy",
+                "container-started",
+                "clock-jump",
+                "daemon-killed",
+                "crash",
+            ),
             faults=("slow", "answer-lost", "start-refused", "deaf"),
             most_nodes=1,
         )
     ),
-    "P11: crash anywhere": Trouble(scenarios(whats=("crash-soon", "disk-full", "disk-damaged", "boot"))),
+    "P11: crash anywhere": Trouble(
+        scenarios(whats=("crash-soon", "disk-full", "disk-broken", "disk-damaged", "docker-lost", "boot"))
+    ),
     "everything at once": Trouble(scenarios(whats=EVERYTHING), share=3.0),
 }
 SHARES.update({name: trouble.share for name, trouble in PROPERTIES.items()})
@@ -190,6 +254,31 @@ def test_promise(name: str) -> None:
 
 
 REGRESSIONS = {
+    # Our image was collected by its tag, which was somebody else's image by then.
+    "tag-moved-by-hand": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(
+            Command(4.0, 0, "deploy", 0, "a", "plain"),
+            Command(20.0, 0, "undeploy", 0, "a", "plain"),
+        ),
+        happenings=(Happening(5.0, "disk-pressure", 0, 0), Happening(30.0, "tag-moved", 0, 6)),
+    ),
+    # `--reap-unclaimed` never removed an instance whose order the node still had.
+    "unclaimed-never-reaped": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(Command(4.0, 0, "deploy", 0, "a", "pair"),),
+        happenings=(Happening(30.0, "record-deleted", 0, 1),),
+        reap=30.0,
+    ),
+    # A restart policy that somebody had set by hand stayed, though Docker tells of it.
+    "policy-by-hand": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(Command(4.0, 0, "deploy", 0, "a", "plain"),),
+        happenings=(Happening(30.0, "container-policy", 0, 0),),
+    ),
     # The reporter went round and round: an event whose answer was lost stayed due though it was in the ring.
     "event-answer-lost": Scenario(
         nodes=1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from math import inf
 
 from tests.property.simulation import play as plays
 from tests.property.simulation.play import Run
@@ -18,7 +19,7 @@ def main(line: str) -> int:
     words: dict[str, object] = {
         each.__name__: each for each in (Command, Happening, Scenario, Window, Departure, Schedule)
     }
-    words.update(play=plays.play, offline=plays.offline, frozen=plays.frozen)
+    words.update(inf=inf, play=plays.play, offline=plays.offline, frozen=plays.frozen)
     seen: list[Scheduler] = []
     plays.started = lambda run: _tell(run, seen)
     try:

@@ -141,6 +141,14 @@ class Consul:
         """Somebody writes a key by hand."""
         self._write({key: value}, who)
 
+    def delete(self, key: str, who: str) -> None:
+        """Somebody deletes a key by hand."""
+        self._write({key: None}, who)
+
+    def skip_to(self, index: int) -> None:
+        """The index as after writes elsewhere, unless it is higher already."""
+        self.state = replace(self.state, index=max(index, self.state.index))
+
     def touch(self, key: str, who: str) -> None:
         """Somebody writes the same value with other flags: the version is another."""
         entry = self.state.entries.get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roj.controllers.state import StateFile
 from tests.property.simulation.scheduler import Scheduler
@@ -40,6 +40,10 @@ class Disk:
         self._scheduler.tell(f"{self._name}'s state directory is lost")
         self.lost += 1
         self._files.clear()
+
+    def copy(self, other: Disk) -> None:
+        """Everything that is on another."""
+        self._files = {name: replace(file) for name, file in other._files.items()}
 
     def damage(self, name: str) -> None:
         """The last copy of a file is damaged; the previous one, where there is one, is whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,9 +16,10 @@ from roj.client.client import Client
 from roj.client.deployment import deploy
 from roj.client.errors import ClientError
 from roj.client.goals import Change, set_goals
-from roj.store.interface import Check, Conflict, Create, Delete, Operation, Store, StoreError, Swap
+from roj.store.interface import Check, Conflict, Create, Delete, Operation, StoreError, Swap
 from tests.property.simulation.environment import SimulatedEnvironment
 from tests.property.simulation.scheduler import Scheduler
+from tests.property.simulation.store_faults import Link
 
 Verb = Literal["deploy", "upgrade", "start", "stop", "undeploy", "adopt", "remove-app"]
 
@@ -59,12 +61,25 @@ class Operator:
     """One person."""
 
     def __init__(
-        self, scheduler: Scheduler, environment: SimulatedEnvironment, store: Store, name: str
+        self, scheduler: Scheduler, environment: SimulatedEnvironment, link: Link, name: str
     ) -> None:
         self._scheduler = scheduler
-        self._client = Client(store, environment, name)
+        self._environment = environment
+        self._client = Client(link.client(), environment, name)
+        self.link = link
+        """The way from this person's machine to the store."""
         self.name = name
         self.written: list[Written] = []
+
+    def at_work(self, work: Callable[[], None]) -> None:
+        """Do something, beside whatever goes on."""
+        self._scheduler.spawn(self._environment.group, "shell", work)
+
+    def until(self, moment: float) -> None:
+        """Wait for a moment, unless it is past."""
+        wait = moment - self._scheduler.now
+        if wait > 0.0:
+            self._environment.sleep(wait)
 
     def do(self, verb: Verb, node: str, id: str, app: str) -> None:
         """Run one command; whatever comes of it."""

@@ -61,8 +61,10 @@ class Facts:
     launched: dict[str, float] = field(default_factory=dict)
     """By revision: when all its containers were last seen to have run for long enough."""
 
-    undeployed: dict[str, float] = field(default_factory=dict)
-    """When the life of an instance was ended by its node, by uid."""
+    undeployed: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When the life of an instance was ended, by the machine that did it and the uid."""
+    missing: dict[str, float] = field(default_factory=dict)
+    """Since when the store has no record of an instance that it had, by its key."""
     absent: dict[str, float] = field(default_factory=dict)
     """When the record of an instance was last seen to be missing or not to parse, by its key."""
 
@@ -80,13 +82,17 @@ class Facts:
         before = decoded(change.before)
         if before is None or decoded(change.after) is None:
             self.absent[change.key] = change.time
+        if change.after is None:
+            self.missing[change.key] = change.time
+        else:
+            self.missing.pop(change.key, None)
         if (
             change.after is None
             and before is not None
             and before.goal == "undeploy"
             and change.who != "restore"
         ):
-            self.undeployed[before.uid] = change.time
+            self.undeployed[change.who.partition("/")[0], before.uid] = change.time
 
 
 def decoded(entry: Entry | None) -> Instance | None:
@@ -121,7 +127,7 @@ class Oracles:
         self._history: dict[tuple[str, str], list[tuple[float, Instance]]] = {}
         """What each node obeyed of each instance, since when."""
         self._strangers: dict[str, None] = {}
-        for node in world.nodes:
+        for node in world.machines:
             node.disk.observers.append(lambda name, value, node=node: self._time_travel(node, name, value))  # type: ignore[misc]  # a default binds it
             node.runtime.guards.append(lambda call, about, node=node: self._before(node, call, about))  # type: ignore[misc]  # the same
             node.machine.observers.append(lambda event, node=node: self._after(node, event))  # type: ignore[misc]  # the same
@@ -161,7 +167,9 @@ class Oracles:
     def _no_harm(self, node: Node, call: str, container: Container, owned: labels.Owned) -> None:
         if node.disk.lost and self.facts.rewound is not None:
             return  # neither the node nor the store knows what the last order was
-        history = self._history.get((node.name, owned.instance), [])
+        if self._may_be_reaped(node, owned):
+            return
+        history = self._history.get((node.host, owned.instance), [])
         known = [each.record for each in self.facts.changes.values()]
         if history:
             # What was obeyed when a worker that was interrupted since made its plan.
@@ -180,6 +188,12 @@ class Oracles:
             if mine and ordered and record.change in self.facts.changes:
                 return
         self.broken("no harm", "P4", f"{node.name} would {call} {container.spec.name}, and no order says so")
+
+    def _may_be_reaped(self, node: Node, owned: labels.Owned) -> bool:
+        """The node was told to, and the instance has been unclaimed for so long."""
+        since = self.facts.missing.get(keys.instance(node.name, owned.instance))
+        after = node.options.reap_unclaimed
+        return after is not None and since is not None and since + after <= self.world.now
 
     def _garbage_safety(self, node: Node, reference: str) -> None:
         image = node.machine.images.find(reference)
@@ -214,12 +228,12 @@ class Oracles:
     def _after(self, node: Node, event: RuntimeEvent) -> None:
         if event.kind != "container" or event.action not in {"start", "die", "pause", "unpause"}:
             return
-        if event.action == "start" and str(self.world.scheduler.current).startswith(f"{node.name}/"):
+        if event.action == "start" and str(self.world.scheduler.current).startswith(f"{node.host}/"):
             self._no_resurrection(node, event.id)
         live: dict[tuple[str, str], Container] = {}
         for container in node.machine.containers():
             owned = owned_by_us(container)
-            if owned is None or not container.live:
+            if owned is None or not container.live or container.id in node.machine.by_hand:
                 continue
             slot = (owned.node, f"{owned.instance}/{owned.container}")
             if slot in live:
@@ -248,7 +262,7 @@ class Oracles:
     def _time_travel(self, node: Node, name: str, value: bytes | None) -> None:
         if not name.startswith("orders/") or value is None:
             return
-        slot = (node.name, name.removeprefix("orders/"))
+        slot = (node.host, name.removeprefix("orders/"))
         record = Obeyed.decode(value).instance
         change = record.change
         self._history.setdefault(slot, []).append((self.world.now, record))
@@ -261,7 +275,7 @@ class Oracles:
             self.broken(
                 "no time travel",
                 "P4",
-                f"{node.name} obeys {known.record.goal} of {slot[1]} (change {change[:8]}, number {known.number}) "
+                f"{node.host} obeys {known.record.goal} of {slot[1]} (change {change[:8]}, number {known.number}) "
                 f"after the newer number {last}",
             )
         self._obeyed[slot] = max(known.number, last if last is not None else -1)
@@ -280,8 +294,9 @@ class Oracles:
             self._truly_unclaimed(status)
         if status.phase != "launched":
             return
-        node = next(each for each in self.world.nodes if each.name == status.node)
-        self._note_launched(node)
+        for node in self.world.machines:
+            if change.who.startswith(f"{node.host}/"):
+                self._note_launched(node)
         when = self.facts.launched.get(status.revision)
         if when is None:
             self.broken(
@@ -301,7 +316,7 @@ class Oracles:
     def _no_resurrection(self, node: Node, id: str) -> None:
         container = node.machine.find(id)
         owned = owned_by_us(container)
-        ended = self.facts.undeployed.get(owned.uid) if owned is not None else None
+        ended = self.facts.undeployed.get((node.host, owned.uid)) if owned is not None else None
         if owned is None or ended is None or node.disk.lost:
             return
         later = [
@@ -355,7 +370,17 @@ def cluster_of(node: Node) -> str | None:
 
 
 def _id_in(entry: Entry | None) -> str | None:
-    return Cluster.decode(entry.value).id if entry is not None else None
+    try:
+        return Cluster.decode(entry.value).id if entry is not None else None
+    except UnreadableRecord:
+        return None
+
+
+def _status(entry: Entry) -> InstanceStatus | None:
+    try:
+        return InstanceStatus.decode(entry.value)
+    except UnreadableRecord:
+        return None
 
 
 def _of_node(world: World, node: Node) -> Iterator[str]:
@@ -367,7 +392,7 @@ def _of_node(world: World, node: Node) -> Iterator[str]:
     records = {key.removeprefix(prefix): entries[key] for key in sorted(entries) if key.startswith(prefix)}
     reported = keys.instance_status(node.name, "")
     statuses = {
-        key.removeprefix(reported): InstanceStatus.decode(entries[key].value)
+        key.removeprefix(reported): _status(entries[key])
         for key in sorted(entries)
         if key.startswith(reported)
     }
@@ -387,8 +412,13 @@ def _of_node(world: World, node: Node) -> Iterator[str]:
         yield from (
             f"{id}: {words}" for words in _of_instance(node, record, statuses.get(id), mine.get(id, []))
         )
+    reaps = node.options.reap_unclaimed is not None
     for id in sorted({*statuses, *mine} - set(records)):
         status = statuses.get(id)
+        if mine.get(id) and reaps:
+            yield f"{id}: unclaimed containers are still there"
+        if not mine.get(id) and reaps and status is not None:
+            yield f"{id}: a status of what was reaped"
         if mine.get(id) and (status is None or status.phase != "unclaimed"):
             yield f"{id}: containers without an instance, and its status is {status and status.phase}"
         if not mine.get(id) and status is not None and status.phase != "unclaimed":

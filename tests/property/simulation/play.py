@@ -6,36 +6,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from roj.agent.lease import RENEW
+from roj.agent.membership import LOOK as LOOK_AT_ALL
 from roj.agent.options import AgentOptions
 from roj.api import keys
-from roj.api.node import Cluster
-from roj.api.node import Node as NodeRecord
-from roj.controllers import labels
 from roj.framework.reporter import REREAD
-from roj.runtime.interface import ContainerSpec
-from roj.runtime.simulated_container import Container
-from tests.property.simulation.consul import State
-from tests.property.simulation.environment import START, SimulatedEnvironment
-from tests.property.simulation.operators import STEADY, Operator, Written
-from tests.property.simulation.oracles import (
-    ANOTHER,
-    Broken,
-    Oracles,
-    astray,
-    cluster_of,
-    differences,
-    services,
-)
+from tests.property.simulation.happenings import Happenings
+from tests.property.simulation.operators import STEADY, Written
+from tests.property.simulation.oracles import Broken, Oracles, astray, differences, services
+from tests.property.simulation.ownership import Ownership
 from tests.property.simulation.runtime_faults import RUNTIME_FAULTS
-from tests.property.simulation.scenario import REWINDS, TROUBLE, Command, Happening, Scenario, Window
+from tests.property.simulation.scenario import REWINDS, TROUBLE, Scenario, Window
 from tests.property.simulation.store_faults import STORE_FAULTS, Link
-from tests.property.simulation.world import Node, World, running
+from tests.property.simulation.world import World, running
 
 CONVERGED = 600.0
 """Seconds after the last fault within which everything is as it should be: the longest backoff (60 s), a pull that
 stalled (90 s), a watch that nobody wakes (64 s) and the renewals of a lease, one after another, with room."""
 GARBAGE = 200.0
 """Seconds after which what nobody needs any more is collected: an image's two minutes and a look of the collector."""
+LEASE = RENEW * LOOK_AT_ALL + 60.0
+"""Seconds between two looks of an agent at its lease, with room."""
 QUIET = 300.0
 """Ten resyncs."""
 
@@ -54,15 +45,15 @@ class Run:
     scenario: Scenario
     world: World
     oracles: Oracles
-    operators: list[Operator]
     links: list[Link]
+    """By place: the nodes', then the operators'."""
     converged_after: float = 0.0
     """Seconds after the last fault."""
 
     @property
     def written(self) -> list[Written]:
         """What all operators wrote."""
-        return [written for operator in self.operators for written in operator.written]
+        return [written for operator in self.world.operators for written in operator.written]
 
 
 started: Callable[[Run], None] = lambda run: None  # noqa: E731  (a hook for whoever wants to see a run)
@@ -71,21 +62,22 @@ started: Callable[[Run], None] = lambda run: None  # noqa: E731  (a hook for who
 @contextmanager
 def prepared(scenario: Scenario, options: AgentOptions | None = None) -> Iterator[Run]:
     """The world of a scenario, with everything that will happen planned; all threads end with it."""
+    options = replace(options or AgentOptions(), reap_unclaimed=scenario.reap)
     world = World(scenario.schedule, nodes=scenario.nodes, options=options)
+    for number in sorted({each.node for each in scenario.happenings if each.what == "rival"}):
+        world.add_rival(world.nodes[number])
     world.registry.withdraw("registry.example/missing:1")
     oracles = Oracles(world)
-    run = Run(scenario, world, oracles, [], [node.link for node in world.nodes])
+    Ownership(world, oracles.broken)
+    run = Run(scenario, world, oracles, [node.link for node in world.nodes])
     with running(world):
         for number in range(2):
             _hire(run, number)
         for window in scenario.windows:
             world.scheduler.at(window.at, lambda window=window: _open(run, window))  # type: ignore[misc]  # a default binds it
-            world.scheduler.at(window.at + window.seconds, lambda window=window: _close(run, window))  # type: ignore[misc]  # the same
-        snapshots: list[State] = []
-        for moment in range(10, int(TROUBLE), 10):
-            world.scheduler.at(float(moment), lambda: _keep_snapshot(world, snapshots))
-        for happening in scenario.happenings:
-            world.scheduler.at(happening.at, lambda happening=happening: _happen(run, happening, snapshots))  # type: ignore[misc]  # the same
+            if not window.forever:
+                world.scheduler.at(window.at + window.seconds, lambda window=window: _close(run, window))  # type: ignore[misc]  # the same
+        Happenings(world, oracles.stranger).plan(scenario.happenings)
         _look(run, [(0, 0, 0)] * len(world.nodes))
         started(run)
         for node in world.nodes:
@@ -144,30 +136,29 @@ def offline(scenario: Scenario) -> Run:
 
 
 def frozen(scenario: Scenario) -> Run:
-    """Faults that never heal at the first node: the others go on, and reach what is desired."""
+    """Faults that never heal, at some of the nodes: the others go on, and reach what is desired."""
     with prepared(scenario) as run:
         world = run.world
         try:
-            first, *others = world.nodes
-            first.link.set("cut", 1.0)
-            first.runtime.set("away", 0.9)
-            first.runtime.set("stop-hangs", 1.0)
+            lost = [window.place for window in scenario.windows if window.forever]
             world.run(TROUBLE + 20.0)
-            for node in others:
-                node.heal()
+            for place, node in enumerate(world.nodes):
+                if place not in lost:
+                    node.heal()
             for link in run.links[len(world.nodes) :]:
                 link.heal()
             world.scheduler.chooser.calm()
             world.scheduler.resume()
+            names = tuple(f"{world.nodes[place].name}:" for place in lost)
 
             def left() -> list[str]:
-                return [words for words in differences(world) if not words.startswith(f"{first.name}:")]
+                return [words for words in differences(world) if not words.startswith(names)]
 
             ends = world.now + CONVERGED
             while left() and world.now < ends:
                 world.run(10.0)
             if left():
-                raise Broken("convergence beside a node that is lost", "P1", "\n  ".join(left()))
+                raise Broken("convergence beside nodes that are lost", "P1", "\n  ".join(left()))
         except AssertionError as broken:
             broken.add_note(f"{world.scheduler.story.text(400)}\n\nreplay: frozen({scenario!r})")
             raise
@@ -201,8 +192,7 @@ def quiet(run: Run, seconds: float = QUIET) -> None:
         return  # such an app is tried again for ever, and its status says so
     if any(b'"PortsAvailable"' in entry.value for entry in world.consul.state.entries.values()):
         return  # the same
-    # A lease that a restore has set back is mended at a look every ten minutes, statuses hourly.
-    world.run(GARBAGE + (REREAD if run.oracles.facts.rewound is not None else 0.0))
+    world.run(GARBAGE + _mended_late(run))
     changes, writes = len(world.consul.changes), [node.link.writes for node in world.nodes]
     calls, requests = (
         [node.machine.calls for node in world.nodes],
@@ -227,9 +217,20 @@ def quiet(run: Run, seconds: float = QUIET) -> None:
             raise Broken("bounded work", "P12", f"an idle {node.name} made {made:.1f} requests a minute")
 
 
+def _mended_late(run: Run) -> float:
+    """Statuses that a restore has set back are mended hourly; a lease that names an older machine, every ten minutes."""
+    if run.oracles.facts.rewound is not None:
+        return REREAD
+    whats = [happening.what for happening in run.scenario.happenings]
+    return LEASE if "docker-lost" in whats or "other-garbled" in whats else 0.0
+
+
 def no_lost_order(run: Run) -> None:
     """P6: every acknowledged write is in the final state, unless the store itself was set back."""
-    if any(happening.what in {*REWINDS, "record-garbled"} for happening in run.scenario.happenings):
+    if any(
+        happening.what in {*REWINDS, "record-garbled", "record-deleted"}
+        for happening in run.scenario.happenings
+    ):
         return
     entries = run.world.consul.state.entries
     applied = [known.record for known in run.oracles.facts.changes.values()]
@@ -250,24 +251,17 @@ def no_lost_order(run: Run) -> None:
 
 
 def _hire(run: Run, number: int) -> None:
-    world = run.world
-    name = f"operator-{number}"
-    link = Link(world.scheduler, world.consul, name)
-    run.links.append(link)
-    group = world.scheduler.group(name)
-    environment = SimulatedEnvironment(world.scheduler, group)
-    operator = Operator(world.scheduler, environment, link.client(), name)
-    run.operators.append(operator)
+    operator = run.world.hire(f"operator-{number}")
+    run.links.append(operator.link)
     mine = [command for command in run.scenario.commands if command.operator == number]
 
     def work() -> None:
         for command in mine:
-            _until(environment, command)
-            operator.do(
-                command.verb, world.nodes[command.node].name, f"{command.id}{command.node}", command.app
-            )
+            operator.until(command.at)
+            node = run.world.nodes[command.node].name
+            operator.do(command.verb, node, f"{command.id}{command.node}", command.app)
 
-    world.scheduler.spawn(group, "shell", work)
+    operator.at_work(work)
 
 
 def _look(run: Run, before: list[tuple[int, int, int]]) -> None:
@@ -286,12 +280,6 @@ def _look(run: Run, before: list[tuple[int, int, int]]) -> None:
     world.scheduler.at(world.now + LOOK, lambda: _look(run, now))
 
 
-def _until(environment: SimulatedEnvironment, command: Command) -> None:
-    wait = command.at - environment.scheduler.now
-    if wait > 0.0:
-        environment.sleep(wait)
-
-
 def _open(run: Run, window: Window) -> None:
     run.world.tell(f"{window.rate:.0%} {window.fault} at {_place(run, window)}")
     if window.fault in STORE_FAULTS:
@@ -301,6 +289,11 @@ def _open(run: Run, window: Window) -> None:
 
 
 def _close(run: Run, window: Window) -> None:
+    if any(
+        each.forever and (each.place, each.fault) == (window.place, window.fault)
+        for each in run.scenario.windows
+    ):
+        return
     run.world.tell(f"no more {window.fault} at {_place(run, window)}")
     if window.fault in STORE_FAULTS:
         run.links[window.place].set(window.fault, 0.0)
@@ -310,143 +303,3 @@ def _close(run: Run, window: Window) -> None:
 
 def _place(run: Run, window: Window) -> str:
     return run.links[window.place].machine
-
-
-def _happen(run: Run, happening: Happening, snapshots: list[State]) -> None:
-    world, node, number = run.world, run.world.nodes[happening.node], happening.number
-    scheduler = world.scheduler
-    machine = node.machine
-    mine = [each for each in machine.containers() if labels.parse(each.spec.labels)]
-    container: Container | None = mine[number % len(mine)] if mine else None
-    world.tell(f"{happening.what} at {node.name} ({number})")
-    later = 1.0 + number % 40
-    match happening.what:
-        case "crash":
-            node.crash(back=later)
-        case "crash-soon":
-            node.crash_at(1 + number, back=later)
-        case "pause":
-            if node.up and node.group is not None:
-                scheduler.pause(node.group, later * 4)
-        case "clock-jump":
-            node.clock.wrong += (number - 200) * 60.0
-        case "stop-start":
-            node.stop()
-            scheduler.at(world.now + 20.0 + later, node.start)
-        case "disk-full":
-            node.disk.full = True
-            scheduler.at(world.now + later, lambda: setattr(node.disk, "full", False))
-        case "disk-damaged":
-            files = node.disk.all()
-            if files:
-                node.crash(back=later)
-                node.disk.damage(files[number % len(files)])
-        case "disk-lost":
-            node.crash(back=later)
-            node.disk.lose()
-        case "boot":
-            node.boot(back=later)
-        case "daemon-killed":
-            machine.kill_daemon()
-            scheduler.at(world.now + later, machine.start_daemon)
-        case "daemon-restarted":
-            machine.stop_daemon()
-            scheduler.at(world.now + later / 10, machine.start_daemon)
-        case "container-crashes" if container is not None:
-            machine.crash(container.id, number % 3)
-        case "container-stopped" if container is not None:
-            machine.kill(container.id, action="stop", exit_code=0)
-        case "container-removed" if container is not None:
-            machine.remove(container.id, force=True)
-        case "container-paused" if container is not None and container.state == "running":
-            machine.pause(container.id)
-        case "image-removed":
-            images = [image for image in machine.images.all() if image.tags]
-            used = [each.image_id for each in machine.containers()]
-            free = [image for image in images if image.id not in used]
-            if free:
-                machine.images.remove(free[number % len(free)].tags[0], used)
-        case "registry-down":
-            world.registry.down = True
-            scheduler.at(world.now + later, lambda: setattr(world.registry, "down", False))
-        case "disk-pressure":
-            machine.disk_size = machine.disk_other + 1
-        case "stranger":
-            _stranger(run, node, number)
-        case "session-lost":
-            world.consul.end_sessions(node.name)
-        case "tombstones-reaped":
-            world.consul.reap_tombstones()
-        case "restored" | "restored-fresh" if snapshots:
-            world.consul.restore(snapshots[number % len(snapshots)], fresh=happening.what == "restored-fresh")
-        case "wiped" | "swapped" if _in_place(world) and _all_know_it(world):
-            before = world.consul.snapshot()
-            world.consul.wipe()
-            if happening.what == "swapped":
-                _another_cluster(world)
-            scheduler.at(world.now + later * 3, lambda: world.consul.restore(before, fresh=True))
-        case "record-garbled":
-            prefix = keys.instances(node.name)
-            known = [key for key in sorted(world.consul.state.entries) if key.startswith(prefix)]
-            if known:
-                key = known[number % len(known)]
-                good = world.consul.state.entries[key].value
-                bad = b'{"format":99,"new":1}' if number % 2 else good[: len(good) // 2]
-                world.consul.put(key, bad, "somebody")
-                scheduler.at(world.now + later * 2, lambda: _mend(world, key, bad, good))
-
-
-def _keep_snapshot(world: World, snapshots: list[State]) -> None:
-    if _in_place(world):
-        snapshots.append(world.consul.snapshot())
-
-
-def _in_place(world: World) -> bool:
-    """Whether the store is the cluster's own, and every node knows that cluster."""
-    entry = world.consul.state.entries.get(keys.CLUSTER)
-    id = Cluster.decode(entry.value).id if entry is not None else ANOTHER
-    return id != ANOTHER and all(cluster_of(node) == id for node in world.nodes)
-
-
-def _all_know_it(world: World) -> bool:
-    """Whether every node has been in the cluster. One that meets an empty store first makes a new one of it, and that
-    nodes of two clusters come together again is not promised."""
-    return all("cluster" in node.disk.all() for node in world.nodes)
-
-
-def _mend(world: World, key: str, bad: bytes, good: bytes) -> None:
-    entry = world.consul.state.entries.get(key)
-    if entry is not None and entry.value == bad:
-        world.tell(f"somebody mends {key}")
-        world.consul.put(key, good, "somebody")
-
-
-def _stranger(run: Run, node: Node, number: int) -> None:
-    """Somebody else's container, image and network, some with labels that look like ours."""
-    machine = node.machine
-    id = f"sha256:{number:064x}"
-    machine.images.add(
-        f"registry.example/stranger:{number}", id, f"sha256:{number:064x}", 1000, node.clock.now()
-    )
-    run.oracles.stranger(id)
-    other = {
-        labels.CLUSTER: ANOTHER, labels.NODE: node.name, labels.INSTANCE: "a", labels.UID: "u",
-        labels.REVISION: "r", labels.CONTAINER: "main",
-    }  # fmt: skip
-    spec = ContainerSpec(
-        name=f"stranger-{number}-{len(machine.containers())}",
-        image=f"registry.example/stranger:{number}",
-        labels=other if number % 2 else {},
-    )
-    container = machine.create(spec)
-    run.oracles.stranger(container)
-    if number % 3:
-        machine.start(container)
-
-
-def _another_cluster(world: World) -> None:
-    """The store of somebody else's cluster, which has nodes of the same names."""
-    world.consul.put(keys.CLUSTER, Cluster(id=ANOTHER, created=START).encode(), "another cluster")
-    for node in world.nodes:
-        record = NodeRecord(name=node.name, cluster=ANOTHER)
-        world.consul.put(keys.node(node.name), record.encode(), "another cluster")

@@ -8,16 +8,18 @@ Faults of calls have a rate (0 to 1); a plan sets rates for a time.
     start-refused  the engine cannot start the container
     name-taken     a create is done and its answer lost within the client, which repeats it: the name is taken
     stop-hangs     a stop takes HANG seconds more
+    image-vanishes somebody removes the image between pull and create
     pull-fails     the registry does not answer
     pull-stalls    a pull stands still for STALL seconds
     events-cut     the stream of events breaks: what happens until it is there again is not told
 
-What happens to the machine itself (the daemon dies, power fails, somebody stops a container) is in `world_actions`.
+What happens to the machine itself (the daemon dies, power fails, somebody stops a container) is in `happenings`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from random import Random
 from typing import Literal, TypeVar, get_args
 
@@ -27,24 +29,27 @@ from roj.runtime.interface import (
     ContainerSummary,
     DiskUsage,
     Image,
+    InUse,
     NameTaken,
     Network,
     Progress,
     RegistryUnavailable,
     RestartPolicy,
     RuntimeEvent,
+    RuntimeFailure,
     RuntimeInfo,
     RuntimeUnavailable,
     StartRefused,
 )
 from roj.runtime.simulated import SimulatedRuntime
-from roj.runtime.simulated_images import SimulatedRegistry
+from roj.runtime.simulated_images import ImageStore, SimulatedRegistry
 from roj.runtime.simulated_machine import Machine
+from roj.runtime.simulated_networks import Networks
 from tests.property.simulation.environment import WorldEnvironment
 from tests.property.simulation.scheduler import Scheduler
 
 RuntimeFault = Literal[
-    "away", "answer-lost", "slow", "start-refused", "name-taken", "stop-hangs", "pull-fails", "pull-stalls",
+    "away", "answer-lost", "slow", "start-refused", "name-taken", "stop-hangs", "image-vanishes", "pull-fails", "pull-stalls",
     "events-cut",
 ]  # fmt: skip
 RUNTIME_FAULTS: tuple[RuntimeFault, ...] = get_args(RuntimeFault)
@@ -69,6 +74,8 @@ class ObservedMachine(Machine):
         self.calls = 0
         """Calls that change something, done."""
         self.pulls = 0
+        self.by_hand: dict[str, None] = {}
+        """Containers that a person has started."""
         super().__init__(environment, registry)
 
     def tell(self, event: RuntimeEvent) -> None:
@@ -79,6 +86,35 @@ class ObservedMachine(Machine):
         super().tell(event)
         for observer in self.observers:
             observer(event)
+
+    def lose_docker(self) -> None:
+        """Docker's data is gone, and it was installed anew: it has another id, and does not run yet."""
+        self.kill_daemon()
+        self._containers.clear()
+        self.images = ImageStore()
+        new_id = self._environment.new_id
+        self.networks = Networks((new_id(), new_id(), new_id()))
+        self.daemon_id = new_id()
+
+    def lose_image(self, reference: str) -> None:
+        """Somebody removes an image, if no container has it."""
+        with suppress(InUse):
+            if self.images.find(reference) is not None:
+                self.images.remove(reference, [each.image_id for each in self.containers()])
+
+    def start_by_hand(self, id: str) -> None:
+        """Somebody starts a container, if it can be."""
+        self.by_hand[id] = None
+        with suppress(RuntimeFailure):
+            self.start(id)
+
+    def pull_by_hand(self, reference: str) -> Image | None:
+        """Somebody pulls an image; None: the registry does not give it."""
+        try:
+            id, digest, size = self.registry.fetch(reference)
+        except RuntimeFailure:
+            return None
+        return self.images.add(reference, id, digest, size, self._environment.now())
 
 
 class FaultyRuntime:
@@ -92,8 +128,9 @@ class FaultyRuntime:
         self.calls = 0
         self.guards: list[Callable[[str, str], None]] = []
         """Told of every change before it is made: the call's name, and the id or reference that it is about."""
-        self.met: dict[tuple[str, RuntimeFault], int] = {}
+        self.met: dict[tuple[str, str], int] = {}
         """How often which call met which fault."""
+        self._sound_since = 0.0
         self._scheduler = scheduler
         self._inner = SimulatedRuntime(environment, machine)
         self._random = Random(f"runtime {scheduler.schedule.seed} {machine.name}")
@@ -101,10 +138,18 @@ class FaultyRuntime:
     def set(self, fault: RuntimeFault, rate: float) -> None:
         """From now on `rate` of the calls meet the fault; 0: none."""
         self.rates[fault] = rate
+        if not any(self.rates.values()):
+            self._sound_since = self._scheduler.now
 
     def heal(self) -> None:
         """Nothing goes wrong any more between the agent and its machine."""
+        self._sound_since = self.sound_since
         self.rates.clear()
+
+    @property
+    def sound_since(self) -> float:
+        """Since when nothing goes wrong with calls; if something does: now."""
+        return self._scheduler.now if any(self.rates.values()) else self._sound_since
 
     # --- reads ---
 
@@ -140,6 +185,8 @@ class FaultyRuntime:
 
     def create(self, spec: ContainerSpec) -> str:
         def create() -> str:
+            if self._meets("create", "image-vanishes"):
+                self.machine.lose_image(spec.image)
             id = self._inner.create(spec)
             if self._meets("create", "name-taken"):
                 raise NameTaken(f'The container name "/{spec.name}" is already in use')
@@ -189,7 +236,10 @@ class FaultyRuntime:
                 self._scheduler.wait(f"a pull stalls for {STALL:.0f} s", STALL)
             if self._meets("pull", "pull-fails"):
                 raise RegistryUnavailable(f"{reference}: connection refused")
-            return self._inner.pull(reference, progress)
+            image = self._inner.pull(reference, progress)
+            if self._meets("pull", "image-vanishes"):
+                self.machine.lose_image(reference)
+            return image
 
         return self._call("pull", reference, pull, change=True)
 

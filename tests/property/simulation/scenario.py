@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Literal, get_args
 
 from hypothesis import strategies as st
@@ -14,19 +16,26 @@ from tests.property.simulation.store_faults import STORE_FAULTS, StoreFault
 
 What = Literal[
     # the agent
-    "crash", "crash-soon", "pause", "clock-jump", "stop-start",
+    "crash", "crash-soon", "pause", "clock-jump", "stop-start", "rival",
     # its disk
-    "disk-full", "disk-damaged", "disk-lost",
+    "disk-full", "disk-broken", "disk-damaged", "disk-lost",
     # the machine and its Docker
-    "boot", "daemon-killed", "daemon-restarted", "container-crashes", "container-stopped", "container-removed",
-    "container-paused", "image-removed", "registry-down", "disk-pressure", "stranger",
+    "boot", "daemon-killed", "daemon-restarted", "docker-lost", "container-crashes", "container-stopped",
+    "container-removed", "container-paused", "container-started", "container-policy", "image-removed", "tag-moved",
+    "registry-down", "disk-pressure", "port-occupied", "stranger",
     # the store
-    "session-lost", "tombstones-reaped", "restored", "restored-fresh", "wiped", "swapped", "record-garbled",
+    "session-lost", "tombstones-reaped", "restored", "restored-fresh", "restored-twin", "wiped", "swapped",
+    # its records, by hand
+    "record-garbled", "other-garbled", "record-deleted", "record-flickers", "node-marked",
 ]  # fmt: skip
 EVERYTHING: tuple[What, ...] = get_args(What)
-REWINDS: tuple[What, ...] = ("restored", "restored-fresh", "wiped", "swapped")
+REWINDS: tuple[What, ...] = ("restored", "restored-fresh", "restored-twin", "wiped", "swapped")
 """What sets the store back, so that acknowledged writes may be gone."""
 IDS = ("a", "b", "c")
+VERBS: tuple[Verb, ...] = (
+    "deploy", "deploy", "deploy", "upgrade", "start", "stop", "undeploy", "adopt", "remove-app",
+)  # fmt: skip
+"""What operators do, each as often as it stands here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,10 @@ class Window:
     fault: StoreFault | RuntimeFault
     rate: float
 
+    @property
+    def forever(self) -> bool:
+        return self.seconds == inf
+
 
 @dataclass(frozen=True, slots=True)
 class Happening:
@@ -73,6 +86,8 @@ class Scenario:
     commands: tuple[Command, ...]
     windows: tuple[Window, ...] = ()
     happenings: tuple[Happening, ...] = ()
+    reap: float | None = None
+    """`--reap-unclaimed`, of every agent."""
 
     def line(self) -> str:
         """The one line that replays it."""
@@ -94,20 +109,29 @@ def schedules() -> st.SearchStrategy[Schedule]:
     )
 
 
-def commands(nodes: int, *, steady: bool = False, most: int = 10) -> st.SearchStrategy[tuple[Command, ...]]:
-    """What operators do, in order of time; `steady`: only apps that run for ever."""
+def commands(
+    nodes: int, *, steady: bool = False, most: int = 10, verbs: Sequence[Verb] = VERBS
+) -> st.SearchStrategy[tuple[Command, ...]]:
+    """What operators do, in order of time; `steady`: only apps that run for ever.
+
+    Some begin in the same moment, so that the one finds half of what the other does.
+    """
+    moments = st.lists(TIMES, min_size=1, max_size=4)
     one = st.builds(
         Command,
-        at=TIMES,
+        at=st.just(0.0),
         operator=st.integers(0, 1),
-        verb=st.sampled_from(
-            ["deploy", "deploy", "deploy", "upgrade", "start", "stop", "undeploy", "adopt", "remove-app"]
-        ),
+        verb=st.sampled_from(verbs),
         node=st.integers(0, nodes - 1),
         id=st.sampled_from(IDS),
         app=st.sampled_from(STEADY if steady else tuple(CATALOGUE)),
     )
-    return st.lists(one, min_size=1, max_size=most).map(
+    timed = moments.flatmap(
+        lambda together: st.builds(
+            lambda command, at: replace(command, at=at), one, st.one_of(st.sampled_from(together), TIMES)
+        )
+    )
+    return st.lists(timed, min_size=1, max_size=most).map(
         lambda found: tuple(sorted(found, key=lambda each: each.at))
     )
 
@@ -144,6 +168,19 @@ def happenings(
     return st.lists(one, max_size=most).map(tuple)
 
 
+def partitions(nodes: int) -> st.SearchStrategy[tuple[Window, ...]]:
+    """Trouble that never ends, for some of the nodes but not for the last of them."""
+    one = st.builds(
+        Window,
+        at=TIMES,
+        seconds=st.just(inf),
+        place=st.integers(0, nodes - 2),
+        fault=st.sampled_from(("cut", "cut", "deaf", "refused", "flapping", "slow", "away", "stop-hangs")),
+        rate=st.sampled_from([0.5, 0.9, 1.0]),
+    )
+    return st.lists(one, min_size=1, max_size=4).map(tuple)
+
+
 @st.composite
 def scenarios(
     draw: st.DrawFn,
@@ -155,8 +192,11 @@ def scenarios(
     certain: tuple[Happening, ...] = (),
     least_nodes: int = 1,
     most_nodes: int = 3,
+    forever: bool = False,
+    verbs: Sequence[Verb] = VERBS,
+    reap: Sequence[float | None] = (None,),
 ) -> Scenario:
-    """Whole runs; `first` and `certain` are in each of them."""
+    """Whole runs; `first` and `certain` are in each of them; `forever`: some nodes are partitioned for good."""
     nodes = draw(st.integers(least_nodes, most_nodes))
     happens = draw(happenings(nodes, whats)) if whats else ()
     if any(each.what in {"wiped", "swapped"} for each in happens):
@@ -165,7 +205,11 @@ def scenarios(
     return Scenario(
         nodes,
         draw(schedules()),
-        (*first, *draw(commands(nodes, steady=steady))),
-        draw(windows(nodes + 2, faults)) if faults else (),
+        (*first, *draw(commands(nodes, steady=steady, verbs=verbs))),
+        (
+            *(draw(windows(nodes + 2, faults)) if faults else ()),
+            *(draw(partitions(nodes)) if forever else ()),
+        ),
         (*certain, *happens),
+        draw(st.sampled_from(reap)),
     )

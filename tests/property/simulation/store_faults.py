@@ -15,6 +15,7 @@ Each fault has a rate (0 to 1), the share of the calls that it befalls; a plan s
     index-zero     the index of a listing is 0
     early          a watch returns at once with nothing changed
     late           a watch returns some seconds after the change: several changes are seen as one
+    flapping       no request arrives every other FLAP seconds
     contended      somebody else has just written the key that is to be swapped
 """
 
@@ -39,7 +40,7 @@ from tests.property.simulation.scheduler import Scheduler, Worker
 
 StoreFault = Literal[
     "cut", "refused", "deaf", "answer-lost", "reset", "error", "slow", "stale", "empty", "index-back",
-    "index-zero", "early", "late", "contended",
+    "index-zero", "early", "late", "flapping", "contended",
 ]  # fmt: skip
 STORE_FAULTS: tuple[StoreFault, ...] = get_args(StoreFault)
 
@@ -47,6 +48,8 @@ TIMEOUT = 10.0
 """Seconds after which a caller gives up on an answer; of a watch: after its wait and a sixteenth."""
 SLOW = 8.0
 """Seconds, at most, of a slow request; longer ones are cuts."""
+FLAP = 4.0
+"""Seconds for which a link that flaps is cut, and then is not."""
 HEALTH = 12.0
 """Seconds of a cut after which the machine's sessions end, as its health check fails."""
 
@@ -65,19 +68,28 @@ class Link:
         """Calls that were made, whatever came of them."""
         self.writes = 0
         """Calls that may have changed something."""
-        self.met: dict[tuple[str, StoreFault], int] = {}
+        self.met: dict[tuple[str, str], int] = {}
         """How often which call met which fault."""
+        self._sound_since = 0.0
         self._random = Random(f"link {scheduler.schedule.seed} {machine}")
 
     def set(self, fault: StoreFault, rate: float) -> None:
         """From now on `rate` of the calls meet the fault; 0: none."""
         self.rates[fault] = rate
+        if not any(self.rates.values()):
+            self._sound_since = self.scheduler.now
         if fault == "cut" and rate == 1.0:
             self.scheduler.at(self.scheduler.now + HEALTH, self._health)
 
     def heal(self) -> None:
         """Nothing goes wrong any more."""
+        self._sound_since = self.sound_since
         self.rates.clear()
+
+    @property
+    def sound_since(self) -> float:
+        """Since when nothing goes wrong on it; if something does: now."""
+        return self.scheduler.now if any(self.rates.values()) else self._sound_since
 
     def client(self) -> SimulatedStore:
         """A client on this machine."""
@@ -87,6 +99,8 @@ class Link:
         """The fault that this call meets, of those."""
         for fault in faults:
             rate = self.rates.get(fault, 0.0)
+            if fault == "flapping" and int(self.scheduler.now / FLAP) % 2:
+                rate = 0.0
             if rate and (rate >= 1.0 or self._random.random() < rate):
                 self.met[call, fault] = self.met.get((call, fault), 0) + 1
                 return fault
@@ -246,12 +260,12 @@ class SimulatedStore:
                 result = work()
             except Exception as failure:  # noqa: BLE001  (it is the answer, and travels as one)
                 error = failure
-            fault = link.meets(name, "deaf", "cut", "answer-lost")
+            fault = link.meets(name, "deaf", "cut", "flapping", "answer-lost")
             outcome = show(result) if error is None else f"{type(error).__name__}: {error}"  # type: ignore[arg-type]  # None is T then
             scheduler.tell(action, outcome + (f" (answer lost: {fault})" if fault else ""))
             if link.meets(name, "slow"):
                 self._pause(link.delay())
-            if fault in {"deaf", "cut"}:
+            if fault in {"deaf", "cut", "flapping"}:
                 self._pause(timeout)
             scheduler.point()
             if fault:
@@ -267,11 +281,11 @@ class SimulatedStore:
         if link.meets(name, "slow"):
             self._pause(link.delay())
             scheduler.point()
-        fault = link.meets(name, "cut", "refused", "reset", "error")
+        fault = link.meets(name, "cut", "flapping", "refused", "reset", "error")
         if fault is None:
             return
         scheduler.tell(action, fault)
-        if fault == "cut":
+        if fault in {"cut", "flapping"}:
             self._pause(timeout)
         scheduler.point()
         raise StoreUnavailable(f"the store did not answer ({fault})")

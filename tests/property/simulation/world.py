@@ -10,6 +10,7 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from roj.agent.agent import Agent
 from roj.agent.lease import HeldElsewhere
@@ -17,8 +18,10 @@ from roj.agent.options import AgentOptions
 from roj.api.node import MachineIdentity
 from roj.runtime.simulated_images import SimulatedRegistry
 from tests.property.simulation.consul import Consul
+from tests.property.simulation.coverage import Coverage
 from tests.property.simulation.disk import Disk
 from tests.property.simulation.environment import SimulatedEnvironment, WallClock, WorldEnvironment
+from tests.property.simulation.operators import Operator
 from tests.property.simulation.runtime_faults import FaultyRuntime, ObservedMachine
 from tests.property.simulation.schedule import Schedule
 from tests.property.simulation.scheduler import Group, Scheduler
@@ -31,19 +34,25 @@ RESTART = 2.0
 class Node:
     """One machine with its agent."""
 
-    def __init__(self, world: World, name: str, options: AgentOptions) -> None:
+    def __init__(self, world: World, name: str, options: AgentOptions, host: str = "") -> None:
+        """`name` is the node's, `host` the machine's: the same, but where two machines have one node's name."""
         scheduler = world.scheduler
         self.world = world
         self.name = name
+        self.host = host = host or name
+        self.came_without_state = host != name
+        """It is not the node's first machine, nor a copy of that."""
         self.options = options
         self.clock = WallClock(scheduler)
-        environment = WorldEnvironment(scheduler, name)
+        environment = WorldEnvironment(scheduler, host)
         environment.clock = self.clock
-        self.machine = ObservedMachine(scheduler, name, environment, world.registry)
+        self.machine = ObservedMachine(scheduler, host, environment, world.registry)
         self.runtime = FaultyRuntime(scheduler, environment, self.machine)
-        self.disk = Disk(scheduler, name)
-        self.link = Link(scheduler, world.consul, name)
+        self.disk = Disk(scheduler, host)
+        self.link = Link(scheduler, world.consul, host)
         self.group: Group | None = None
+        self._looks_like = host
+        self._resumed = 0.0
         self.agent: Agent | None = None
         self.lives = 0
         self.wanted = False
@@ -55,21 +64,39 @@ class Node:
     def up(self) -> bool:
         return self.group is not None and not self.group.crashed
 
-    def start(self) -> None:
-        """Start the agent's process, unless it runs."""
+    @property
+    def sound_since(self) -> float:
+        """Since when nothing comes between the agent and the store or Docker, nor keeps it from running."""
+        return max(self.link.sound_since, self.runtime.sound_since, self._resumed)
+
+    def copy(self, other: Node) -> None:
+        """This machine is a copy of another, made now: state directory and machine id, though not its Docker."""
+        self.disk.copy(other.disk)
+        self._looks_like = other.host
+        self.came_without_state = False
+
+    def start(self, *, takeover: bool = False) -> None:
+        """Start the agent's process, unless it runs; told to take the lease over or not."""
         self.wanted = True
         if self.up:
             return
         self.lives += 1
-        self.group = self.world.scheduler.group(self.name)
-        self.world.scheduler.tell(f"{self.name} starts its agent")
+        self.group = self.world.scheduler.group(self.host)
+        self.world.scheduler.tell(f"{self.host} starts its agent" + (", with --takeover" if takeover else ""))
         environment = SimulatedEnvironment(self.world.scheduler, self.group, self.clock, life=self.lives)
-        self.world.scheduler.spawn(self.group, "main", lambda: self._main(environment))
+        options = replace(self.options, takeover=takeover)
+        self.world.scheduler.spawn(self.group, "main", lambda: self._main(environment, options))
+
+    def pause(self, seconds: float) -> None:
+        """The agent gets no time for a while."""
+        if self.group is not None and not self.group.crashed:
+            self.world.scheduler.pause(self.group, seconds)
+            self._resumed = max(self._resumed, self.world.now + seconds)
 
     def crash(self, *, back: float | None = RESTART) -> None:
         """kill -9 of the agent; started again after `back` seconds."""
         if self.group is not None and not self.group.crashed:
-            self.world.scheduler.tell(f"{self.name}'s agent is killed")
+            self.world.scheduler.tell(f"{self.host}'s agent is killed")
             self.world.scheduler.crash(self.group)
             self.agent = None
         self._again(back)
@@ -77,12 +104,17 @@ class Node:
     def crash_at(self, points: int, *, back: float = RESTART) -> None:
         """kill -9 when the agent has passed so many points more."""
         if self.group is not None and not self.group.crashed:
+
+            def crashed() -> None:
+                self.world.coverage.note(self.host, "crash")
+                self._again(back)
+
             self.group.crash_at = self.group.points + points
-            self.group.after_crash = lambda: self._again(back)
+            self.group.after_crash = crashed
 
     def boot(self, *, back: float = RESTART) -> None:
         """The machine loses power and comes back: agent and all containers die, Docker starts before the agent."""
-        self.world.scheduler.tell(f"{self.name} loses power and boots")
+        self.world.scheduler.tell(f"{self.host} loses power and boots")
         self.crash(back=None)
         self.machine.boot()
         self._again(back)
@@ -106,7 +138,7 @@ class Node:
 
             def stop() -> None:
                 agent.stop()
-                self.world.scheduler.tell(f"{self.name}'s agent has stopped")
+                self.world.scheduler.tell(f"{self.host}'s agent has stopped")
                 self.world.scheduler.crash(group)
                 self._again(RESTART)  # it was to be started again meanwhile
 
@@ -115,10 +147,10 @@ class Node:
     def identity(self) -> MachineIdentity:
         """Who this machine is, as `roj.agent.machine` says of a real one."""
         return MachineIdentity(
-            state_id=f"state-{self.name}",
-            machine_id=f"machine-{self.name}",
+            state_id=f"state-{self._looks_like}",
+            machine_id=f"machine-{self._looks_like}",
             docker_id=self.machine.daemon_id,
-            hostname=self.name,
+            hostname=self.host,
             pid=self.lives,
             since=self.clock.now(),
         )
@@ -129,13 +161,13 @@ class Node:
                 self.world.scheduler.now + back, lambda: self.start() if self.wanted else None
             )
 
-    def _main(self, environment: SimulatedEnvironment) -> None:
+    def _main(self, environment: SimulatedEnvironment, options: AgentOptions) -> None:
         """`roj agent`, without signals and endpoint (roj/agent/process.py)."""
         group = environment.group
 
         def end(why: str) -> None:
             self.refusals.append(why)
-            self.world.scheduler.tell(f"{self.name}'s agent ends: {why}")
+            self.world.scheduler.tell(f"{self.host}'s agent ends: {why}")
             self.world.scheduler.crash(group)
             self.agent = None
             self._again(RESTART)
@@ -143,7 +175,7 @@ class Node:
         try:
             agent = Agent(
                 environment,
-                self.options,
+                options,
                 self.name,
                 store=self.link.client(),
                 runtime=self.runtime,
@@ -166,11 +198,47 @@ class World:
         self.scheduler = Scheduler(schedule)
         self.registry = SimulatedRegistry()
         self.consul = Consul(self.scheduler)
+        self.coverage = Coverage(self.scheduler.story)
+        """What happened to whole agents, and while they did what."""
+        self.operators: list[Operator] = []
         self.nodes = [Node(self, f"n{number}", options or AgentOptions()) for number in range(1, nodes + 1)]
+        self.rivals: list[Node] = []
+        """Other machines whose agents are told that they are one of the nodes."""
 
     @property
     def now(self) -> float:
         return self.scheduler.now
+
+    @property
+    def machines(self) -> list[Node]:
+        """All of them, those of one name too."""
+        return [*self.nodes, *self.rivals]
+
+    def add_rival(self, node: Node) -> None:
+        """Another machine, whose agent may be started under the node's name."""
+        self.rivals.append(Node(self, node.name, node.options, f"{node.name}-rival"))
+
+    def rival_of(self, node: Node) -> Node:
+        """The other machine of the node's name."""
+        return next(each for each in self.rivals if each.name == node.name)
+
+    def hire(self, name: str) -> Operator:
+        """A person with the `roj` command and a machine of their own."""
+        group = self.scheduler.group(name)
+        environment = SimulatedEnvironment(self.scheduler, group)
+        operator = Operator(self.scheduler, environment, Link(self.scheduler, self.consul, name), name)
+        self.operators.append(operator)
+        return operator
+
+    def covered(self) -> Coverage:
+        """All pairs of fault and action so far."""
+        whole = Coverage()
+        whole.add([self.coverage])
+        for link in [*(each.link for each in self.machines), *(each.link for each in self.operators)]:
+            whole.calls("store", link.met)
+        for node in self.machines:
+            whole.calls("docker", node.runtime.met)
+        return whole
 
     def run(self, seconds: float, *, enough: Callable[[], bool] | None = None) -> bool:
         """Let it go on (see `Scheduler.run`)."""
@@ -185,8 +253,13 @@ class World:
         self.tell("all faults end")
         self.scheduler.chooser.calm()
         self.scheduler.resume()
+        for rival in self.rivals:
+            rival.heal()
+            rival.stop()
         for node in self.nodes:
             node.heal()
+        for operator in self.operators:
+            operator.link.heal()
         self.registry.down = False
 
     def close(self) -> None:
