@@ -2,77 +2,93 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from roj.api.clashes import clashes, update_clashes
 from roj.api.duration import Duration
-from roj.api.names import ENV_NAME, LABEL_KEY, Name, Version
+from roj.api.faults import Fault, InvalidInput, quoted
+from roj.api.image import check_image
+from roj.api.names import ENV_NAME, LABEL_KEY, Name, Version, check_text
 from roj.api.record import MAX_VALUE, Part, Record, Time, digest_of
 
 Protocol = Literal["tcp", "udp"]
 UpdateOrder = Literal["start-first", "stop-first"]
+_VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 
 
 def _check_env(env: dict[str, str]) -> dict[str, str]:
-    wrong = [name for name in env if not ENV_NAME.fullmatch(name)]
-    if wrong:
-        raise ValueError(f"{', '.join(map(repr, wrong))}: not a name of an environment variable")
-    reserved = [name for name in env if name.startswith("ROJ_")]
-    if reserved:
-        raise ValueError(f"{', '.join(map(repr, reserved))}: names beginning with ROJ_ are set by roj")
-    if any("\0" in value for value in env.values()):
-        raise ValueError("a value must not contain a zero byte")
+    faults = []
+    for name, value in env.items():
+        if not ENV_NAME.fullmatch(name):
+            faults.append(Fault(name, f"{quoted(name)} is not a name of an environment variable"))
+        elif name.startswith("ROJ_"):
+            faults.append(Fault(name, "names beginning with ROJ_ are set by roj"))
+        faults += _faults_of_text(name, value)
+    if faults:
+        raise InvalidInput(faults)
     return env
 
 
 def _check_labels(labels: dict[str, str]) -> dict[str, str]:
-    wrong = [key for key in labels if not LABEL_KEY.fullmatch(key)]
-    if wrong:
-        raise ValueError(f"{', '.join(map(repr, wrong))}: not a label's key")
-    reserved = [key for key in labels if key.startswith("roj.")]
-    if reserved:
-        raise ValueError(f"{', '.join(map(repr, reserved))}: labels beginning with roj. are set by roj")
+    faults = []
+    for key, value in labels.items():
+        if not LABEL_KEY.fullmatch(key):
+            faults.append(Fault(key, f"{quoted(key)} is not a label's key"))
+        elif key.startswith("roj."):
+            faults.append(Fault(key, "labels beginning with roj. are set by roj"))
+        faults += _faults_of_text(key, value)
+    if faults:
+        raise InvalidInput(faults)
     return labels
+
+
+def _faults_of_text(place: str, text: str) -> list[Fault]:
+    try:
+        check_text(text)
+    except ValueError as problem:
+        return [Fault(place, str(problem))]
+    return []
 
 
 def _check_volume(text: str) -> str:
     parts = text.split(":")
     if len(parts) not in (2, 3) or not all(parts):
         raise ValueError(
-            f"{text!r}: write SRC:DST or SRC:DST:ro, a volume's name or a path of the node first"
+            f"{quoted(text)}: write SRC:DST or SRC:DST:ro, a volume's name or a path of the node first"
         )
     source, destination = parts[0], parts[1]
     if len(parts) == 3 and parts[2] not in ("ro", "rw"):
-        raise ValueError(f"{text!r}: the third part is ro or rw")
-    if not destination.startswith("/"):
-        raise ValueError(f"{text!r}: the path in the container begins with '/'")
+        raise ValueError(f"{quoted(text)}: the third part is ro or rw")
+    if not destination.startswith("/") or not destination.strip("/"):
+        raise ValueError(f"{quoted(text)}: the path in the container begins with '/', and is not '/' itself")
     if "/" in source and not source.startswith("/"):
-        raise ValueError(f"{text!r}: a path of the node begins with '/', and a volume's name has none")
-    return text
-
-
-def _check_image(text: str) -> str:
-    if not text or text != text.strip() or any(c.isspace() for c in text):
-        raise ValueError(f"{text!r} is no image reference")
-    repository = text.partition("@")[0]
-    if repository.rpartition(":")[0] and "/" not in repository.rpartition(":")[2]:
-        repository = repository.rpartition(":")[0]
-    path = repository.split("/")
-    first_is_host = len(path) > 1 and ("." in path[0] or ":" in path[0] or path[0] == "localhost")
-    if any(part != part.lower() or not part for part in path[1 if first_is_host else 0 :]):
+        raise ValueError(f"{quoted(text)}: a path of the node begins with '/', and a volume's name has none")
+    if "/" not in source and not _VOLUME.fullmatch(source):
         raise ValueError(
-            f"{text!r} is no image reference: a repository's name is in lower case, with no empty part"
+            f"{quoted(text)}: a volume's name is 2 or more of A-Z, a-z, 0-9, '_', '.' and '-', a letter or digit first"
         )
-    return text
+    return check_text(text)
+
+
+def _check_port(number: int) -> int:
+    if not 1 <= number <= 65535:
+        raise ValueError(f"{quoted(number)} is no port: 1 to 65535")
+    return number
+
+
+PortNumber = Annotated[int, Field(strict=True), AfterValidator(_check_port)]
 
 
 class Port(Part):
     """A port of a container, reached at a port of its node."""
 
-    container: int = Field(ge=1, le=65535)
-    host: int | None = Field(default=None, ge=1, le=65535)
+    container: PortNumber
+    host: PortNumber | None = None
     """The node's port; absent: the node chooses one of its `--port-range` and keeps it."""
     protocol: Protocol = "tcp"
     name: Name | None = None
@@ -87,8 +103,8 @@ class Container(Part):
     """One container of an app."""
 
     name: Name
-    image: Annotated[str, AfterValidator(_check_image)]
-    command: tuple[str, ...] | None = None
+    image: Annotated[str, AfterValidator(check_image)]
+    command: tuple[Annotated[str, AfterValidator(check_text)], ...] | None = None
     """Arguments in place of the image's own command; the image's entrypoint stays."""
     env: Annotated[dict[str, str], AfterValidator(_check_env)] = Field(default_factory=dict)
     ports: tuple[Port, ...] = ()
@@ -96,29 +112,20 @@ class Container(Part):
     """In Docker's order, `SRC:DST[:ro]`."""
     labels: Annotated[dict[str, str], AfterValidator(_check_labels)] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _ports_differ(self) -> Self:
-        keys = [port.key for port in self.ports]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if twice:
-            raise ValueError(f"port {', '.join(twice)} is published twice")
-        names = [port.name for port in self.ports if port.name]
-        if len(names) != len(set(names)):
-            raise ValueError("two ports have the same name")
-        return self
 
-
-def _check_count(containers: tuple[Container, ...]) -> tuple[Container, ...]:
-    # Not pydantic's min_length: with a faulty container in the list it would say that the list is too short, too.
-    if not 1 <= len(containers) <= MAX_CONTAINERS:
-        raise ValueError(f"{len(containers)} containers; an app has 1 to {MAX_CONTAINERS}")
+def _check_together(containers: tuple[Container, ...]) -> tuple[Container, ...]:
+    if faults := clashes(containers):
+        raise InvalidInput(faults)
     return containers
 
 
-MAX_CONTAINERS = 13
-"""Containers of one app: as many as a /28 network has addresses for beside its gateway (DESIGN.md section 5)."""
+Containers = Annotated[tuple[Container, ...], AfterValidator(_check_together)]
 
-Containers = Annotated[tuple[Container, ...], AfterValidator(_check_count)]
+
+def _check_launch_timeout(seconds: float) -> float:
+    if not 0 < seconds <= 86400:
+        raise ValueError(f"is {seconds:g} s: more than 0, and 1d at the most")
+    return seconds
 
 
 class AppSpec(Part):
@@ -128,24 +135,26 @@ class AppSpec(Part):
     """Started in this order."""
     update: UpdateOrder | None = None
     """Whether an upgrade starts the new containers before it stops the old ones; absent: where nothing forbids it."""
-    launch_timeout: Annotated[Duration, Field(gt=0, le=86400)] = 60.0
+    launch_timeout: Annotated[Duration, AfterValidator(_check_launch_timeout)] = 60.0
     """Seconds from the end of the pull until an upgrade that is not launched has failed."""
 
     @model_validator(mode="after")
-    def _containers_differ(self) -> Self:
-        names = [container.name for container in self.containers]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two containers are called {', '.join(twice)}")
-        claims = [(p.protocol, p.host) for c in self.containers for p in c.ports if p.host is not None]
-        shared = sorted(
-            {f"{host}/{protocol}" for protocol, host in claims if claims.count((protocol, host)) > 1}
-        )
-        if shared:
-            raise ValueError(f"port {', '.join(shared)} of the node is asked for twice")
-        if self.update == "start-first" and claims:
-            raise ValueError("update: start-first: two revisions cannot have one fixed port of the node")
+    def _update_is_possible(self) -> Self:
+        if faults := update_clashes(self.update, self.containers):
+            raise InvalidInput(faults)
         return self
+
+    @classmethod
+    def checked(cls, value: object) -> Self:
+        try:
+            return super().checked(value)
+        except InvalidInput as refused:
+            # Where a field is faulty pydantic goes on to no check of the whole; what could be read is compared anyway.
+            faults = list(refused.faults)
+            if isinstance(value, Mapping) and isinstance(listed := value.get("containers"), list | tuple):
+                faults += [fault.under("containers") for fault in clashes(listed)]
+                faults += update_clashes(value.get("update"), listed)
+            raise InvalidInput(dict.fromkeys(faults)) from None
 
     def fields(self) -> dict[str, Any]:
         """What it specifies, by field."""

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
 
+from roj.api.faults import quoted
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
+_SECONDS = re.compile(_NUMBER)
+_PART = re.compile(rf"({_NUMBER})(ms|s|m|h|d)")
+_PARTS = re.compile(rf"(?:{_NUMBER}(?:ms|s|m|h|d))+")
+_FORMS = "write it as 500ms, 60s, 2m, 1h30m or in seconds"
+LONGEST = 3650 * 86400.0
+"""Seconds. Beyond some hundred years threads cannot wait, nor dates be told."""
 
 
 def parse_duration(text: str) -> float:
     """Seconds.
 
     Raises:
-        ValueError: it is no duration.
+        ValueError: it is no duration, or longer than LONGEST.
     """
-    try:
+    if _SECONDS.fullmatch(text):
         seconds = float(text)
-    except ValueError:
-        parts = _PART.findall(text)
-        if not parts or "".join(number + unit for number, unit in parts) != text:
-            raise ValueError(
-                f"{text!r} is no duration: write it as 500ms, 60s, 2m, 1h30m or in seconds"
-            ) from None
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if not math.isfinite(seconds) or seconds < 0:
-        raise ValueError(f"{text!r} is no duration: it is 0 or more, and has an end")
+    elif len(text) <= 100 and _PARTS.fullmatch(text):
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    else:
+        raise ValueError(f"{quoted(text)} is no duration: {_FORMS}")
+    if seconds > LONGEST:
+        raise ValueError(f"{quoted(text)} is too long: {LONGEST / 86400:.0f}d is the most")
     return seconds
 
 
@@ -45,7 +49,11 @@ def format_duration(seconds: float) -> str:
 
 
 def _seconds(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST:
+        raise ValueError(f"is no duration: {_FORMS}")
+    return value
 
 
 Duration = Annotated[

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_SHOWN = 80
+"""Letters that are shown of a text that is refused."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -18,6 +21,11 @@ class Fault:
     def __str__(self) -> str:
         return f"{self.place}: {self.problem}" if self.place else self.problem
 
+    def under(self, place: str) -> Fault:
+        """The same fault, where its place is within `place`."""
+        dot = "." if place and self.place and not self.place.startswith("[") else ""
+        return Fault(f"{place}{dot}{self.place}", self.problem)
+
 
 class InvalidInput(ValueError):
     """Input that is refused, with all its faults."""
@@ -29,3 +37,14 @@ class InvalidInput(ValueError):
 
 class UnreadableRecord(ValueError):
     """A stored record that does not parse, or is of a newer format than this roj knows."""
+
+
+def quoted(value: object) -> str:
+    """What is refused, as it is shown: a text in quotes, escaped where it is not printable; of a long one the start."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) and abs(value) >= 10**20:  # Python prints no number of some thousand digits
+        return "a very large number"
+    if isinstance(value, str) and len(value) > _SHOWN:
+        return f"{value[:_SHOWN]!r}..."
+    return repr(value)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from roj.api.faults import quoted
 from roj.environment import Random
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
@@ -21,7 +22,7 @@ def check_name(text: str) -> str:
     """A name of an app, node or container: 1 to 63 of a-z, 0-9, `.`, `_`, `-`, letters or digits at both ends."""
     if not NAME.fullmatch(text):
         raise ValueError(
-            f"{text!r} is no name: 1 to 63 of a-z, 0-9, '.', '_' and '-', with a letter or digit at both ends"
+            f"{quoted(text)} is no name: 1 to 63 of a-z, 0-9, '.', '_' and '-', with a letter or digit at both ends"
         )
     return text
 
@@ -30,7 +31,7 @@ def check_version(text: str) -> str:
     """A version of an app, as Docker's tags: 1 to 128 of A-Z, a-z, 0-9, `_`, `.`, `-`; `.` and `-` not first."""
     if not VERSION.fullmatch(text):
         raise ValueError(
-            f"{text!r} is no version: 1 to 128 of A-Z, a-z, 0-9, '_', '.' and '-', not beginning with '.' or '-'"
+            f"{quoted(text)} is no version: 1 to 128 of A-Z, a-z, 0-9, '_', '.' and '-', not beginning with '.' or '-'"
         )
     return text
 
@@ -38,7 +39,20 @@ def check_version(text: str) -> str:
 def check_instance_id(text: str) -> str:
     """An id of an instance: 1 to 63 of a-z, 0-9 and `-`, not beginning with `-`."""
     if not INSTANCE_ID.fullmatch(text):
-        raise ValueError(f"{text!r} is no instance id: 1 to 63 of a-z, 0-9 and '-', not beginning with '-'")
+        raise ValueError(
+            f"{quoted(text)} is no instance id: 1 to 63 of a-z, 0-9 and '-', not beginning with '-'"
+        )
+    return text
+
+
+def check_text(text: str) -> str:
+    """A text that can be stored, and handed to a program: UTF-8 without a zero byte."""
+    if "\0" in text:
+        raise ValueError("must not contain a zero byte")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{quoted(text)} is no text in UTF-8") from None
     return text
 
 
@@ -55,7 +69,7 @@ def parse_app_reference(text: str) -> tuple[str, str]:
     """
     name, colon, version = text.partition(":")
     if not colon:
-        raise ValueError(f"{text!r} names no version: write NAME:VERSION, as in web:v1")
+        raise ValueError(f"{quoted(text)} names no version: write NAME:VERSION, as in web:v1")
     return check_name(name), check_version(version)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
 
-from roj.api.faults import Fault, InvalidInput, UnreadableRecord
+from roj.api.faults import InvalidInput, UnreadableRecord
+from roj.api.wording import faults_of
 
 FORMAT = 1
 """The format that this roj writes. A record of a newer one is kept as it is, never guessed at."""
@@ -28,28 +29,6 @@ def rfc3339(moment: datetime) -> str:
 
 Time = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 """A moment; stored as RFC 3339 in UTC, to the millisecond."""
-
-
-def faults_of(error: ValidationError) -> tuple[Fault, ...]:
-    """The faults that pydantic found, each with its place as a person would write it."""
-    return tuple(Fault(_place(fault["loc"]), _problem(fault)) for fault in error.errors(include_url=False))
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    place = ""
-    for step in location:
-        place += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return place.removeprefix(".")
-
-
-def _problem(fault: Any) -> str:
-    match fault["type"]:
-        case "extra_forbidden":
-            return "is not known here"
-        case "missing":
-            return "is missing"
-    message: str = fault["msg"]
-    return message.removeprefix("Value error, ")
 
 
 class Part(BaseModel):
@@ -83,9 +62,11 @@ class Record(Part):
         digest; hence a default never changes.
         """
         fields = self.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-        return json.dumps(
+        text = json.dumps(
             {"format": FORMAT, **fields}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        ).encode()
+        )
+        # What may be no UTF-8 is what people say (`-m`) and are called: a mark in its place will do.
+        return text.encode(errors="replace")
 
     @classmethod
     def decode(cls, value: bytes) -> Self:

@@ -120,22 +120,11 @@ def _tell_ports(spec: AppSpec) -> None:
 
 def _spec_of_file(file: str) -> AppSpec:
     """The app that a file describes. Raises InvalidInput, with all faults and their places."""
-    content = file_content(file)
+    faults: list[Fault] = []
+    content = file_content(file, faults)
     if not isinstance(content, dict):
-        raise InvalidInput([Fault(file, "is no app file: `containers:` with a list is what it has")])
-    try:
-        return AppSpec.checked(content)
-    except InvalidInput as refused:
-        raise InvalidInput(
-            Fault(
-                fault.place,
-                "is to be a text: put it in quotes" if fault.problem == _NO_TEXT else fault.problem,
-            )
-            for fault in refused.faults
-        ) from None
-
-
-_NO_TEXT = "Input should be a valid string"
+        raise InvalidInput([*faults, Fault(file, "is no app file: `containers:` with a list is what it has")])
+    return _checked(lambda: AppSpec.checked(content), faults)
 
 
 def _spec(name: str, image: str, flags: dict[str, Any]) -> AppSpec:
@@ -166,22 +155,26 @@ def _spec(name: str, image: str, flags: dict[str, Any]) -> AppSpec:
     return spec
 
 
+_FLAGS = {
+    "ports": "-p",
+    "env": "-e",
+    "volumes": "-v",
+    "labels": "--label",
+    "image": "IMAGE",
+    "name": "NAME",
+    "command": "COMMAND",
+}
+
+
 def _flag(place: str, ports: list[str]) -> str:
     """The flag that a place in the specification came from."""
     within = place.removeprefix("containers[0]").removeprefix(".")
     port = re.match(r"ports\[(\d+)\]", within)
     if port is not None:
         return f"-p {ports[int(port[1])]}"
-    flags = {
-        "ports": "-p",
-        "env": "-e",
-        "volumes": "-v",
-        "labels": "--label",
-        "image": "IMAGE",
-        "name": "NAME",
-        "command": "COMMAND",
-    }
-    return next((flag for word, flag in flags.items() if within.startswith(word)), within)
+    field, _, key = within.partition(".")
+    flag = _FLAGS.get(field.partition("[")[0], within)
+    return f"{flag} {key}" if key else flag
 
 
 def _references(texts: list[str]) -> list[tuple[str, str]]:

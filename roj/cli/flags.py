@@ -11,9 +11,12 @@ from typing import Any
 
 import yaml
 
-from roj.api.faults import Fault, InvalidInput
+from roj.api.faults import Fault, InvalidInput, quoted
 
-_PORT = re.compile(r"(?:(?P<name>[^=:/]+)=)?(?P<container>\d+)(?::(?P<host>\d+))?(?:/(?P<protocol>[a-z]+))?")
+_PORT = re.compile(
+    r"(?:(?P<name>[^=:/]+)=)?(?P<container>[0-9]{1,9})(?::(?P<host>[0-9]{1,9}))?(?:/(?P<protocol>[a-z]+))?"
+)
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _PORT_WORDS = ("container", "host", "protocol", "name")
 
 
@@ -29,13 +32,14 @@ def port_of(text: str) -> dict[str, Any]:
             word, _, value = part.partition("=")
             if word not in _PORT_WORDS or not value or word in fields:
                 raise ValueError(
-                    f"{text!r}: write container=80,host=8080, with protocol= and name= if need be"
+                    f"{quoted(text)}: write container=80,host=8080, with protocol= and name= if need be"
                 )
-            fields[word] = int(value) if word in ("container", "host") and value.isdecimal() else value
+            number = word in ("container", "host") and _NUMBER.fullmatch(value)
+            fields[word] = int(value) if number else value
         return fields
     found = _PORT.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no port: write [NAME=]CONTAINER[:HOST][/tcp|udp], as in 80:8080")
+        raise ValueError(f"{quoted(text)} is no port: write [NAME=]CONTAINER[:HOST][/tcp|udp], as in 80:8080")
     return {
         word: int(value) if word in ("container", "host") else value
         for word, value in found.groupdict().items()
@@ -49,7 +53,7 @@ def pairs_of(flag: str, texts: Iterable[str], faults: list[Fault]) -> dict[str, 
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            faults.append(Fault(flag, f"{text!r}: write K=V"))
+            faults.append(Fault(flag, f"{quoted(text)}: write K=V"))
         elif key in pairs:
             faults.append(Fault(flag, f"{key} is given twice"))
         else:
@@ -68,80 +72,132 @@ def taken(flag: str, read: Callable[[str], Any], texts: Iterable[str], faults: l
     return found
 
 
+MAX_FILE = 1_000_000
+"""Bytes of an app file. The app itself may have 350,000; the rest is for comments."""
+
+_TEXTS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+"""What YAML 1.1 takes for more than a text."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once, and in which only `true` and `false` are no texts: `ON: yes` is an environment
-    variable and its value, as in YAML 1.2."""
+    """YAML whose `faults` has the keys that stand twice, and in which only `true` and `false` are no texts:
+    `ON: yes` is an environment variable and its value, as in YAML 1.2, and a day is a text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML declares it so)
         first: [
-            (tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"
+            (tag, pattern)
+            for tag, pattern in resolvers
+            if tag not in _TEXTS or (first in "tTfF" and not tag.endswith("timestamp"))
         ]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def __init__(self, text: str, place: str, faults: list[Fault]) -> None:
+        super().__init__(text)
+        self._place = place
+        self._faults = faults
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[Hashable, None] = {}
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # the call below says so
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
+                where = _where(key_node.start_mark)
+                self._faults.append(Fault(self._place, f"{where}the key {quoted(key)} stands twice"))
             seen[key] = None
         return super().construct_mapping(node, deep=deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+        ):  # `!!int x`: what Python says of it is no help
+            kind = node.tag.rpartition(":")[2]
+            problem = f"{quoted(node.value)} is no {kind}" if isinstance(node.value, str) else f"is no {kind}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
-def file_content(path: str) -> Any:
-    """What a YAML or JSON file says; `-` is stdin.
+
+def _where(mark: yaml.Mark) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}: "
+
+
+def file_content(path: str, faults: list[Fault]) -> Any:
+    """What a YAML or JSON file says; `-` is stdin. Keys that stand twice are added to `faults`; the last one counts.
 
     Raises:
-        InvalidInput: it cannot be read, is neither, is empty, or has a key twice.
+        InvalidInput: it cannot be read, is neither, or is empty.
     """
     place = "stdin" if path == "-" else path
     try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        if path == "-":
+            data = sys.stdin.buffer.read(MAX_FILE + 1)
+        else:
+            with Path(path).open("rb") as file:
+                data = file.read(MAX_FILE + 1)
         text = data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InvalidInput(
-            [Fault(place, f"cannot be read: {getattr(problem, 'strerror', None) or problem}")]
-        ) from None
-    content = parsed(text, place)
+    except UnicodeDecodeError as problem:
+        raise _refused(place, f"is no text in UTF-8: byte {problem.start + 1} is none of one") from None
+    except (OSError, ValueError) as problem:
+        raise _refused(place, f"cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+    if len(data) > MAX_FILE:
+        raise _refused(place, f"is too large for an app file: {MAX_FILE:,} bytes is the most")
+    content = parsed(text, place, faults)
     if content is None:
-        raise InvalidInput([Fault(place, "is empty; `roj create --help` shows an app file")])
+        raise _refused(place, "is empty; `roj create --help` shows an app file")
     return content
 
 
-def parsed(text: str, place: str) -> Any:
-    """What a text in YAML or JSON says; None where it says nothing. Raises InvalidInput."""
+def parsed(text: str, place: str, faults: list[Fault]) -> Any:
+    """What a text in YAML or JSON says; None where it says nothing. Keys that stand twice are added to `faults`.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
     try:
-        return _from_json(text, place)
-    except ValueError as problem:
-        if isinstance(problem, InvalidInput):
-            raise
-    except RecursionError:
-        raise InvalidInput([Fault(place, "is nested too deeply")]) from None
-    try:
-        return yaml.load(text, _Loader)
+        try:
+            return _from_json(text, place, faults)
+        except ValueError:
+            loader = _Loader(text, place, faults)
+            try:
+                return loader.get_single_data()
+            finally:
+                loader.dispose()
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
-        raise InvalidInput([Fault(place, f"{where}{problem.problem or problem}")]) from None
+        raise _refused(place, f"{_where(mark) if mark else ''}{problem.problem or problem}") from None
+    except yaml.reader.ReaderError as problem:
+        letter = f"the character U+{problem.character:04X}"
+        raise _refused(
+            place, f"is neither YAML nor JSON: {letter} at {problem.position + 1} must not be"
+        ) from None
     except RecursionError:
-        raise InvalidInput([Fault(place, "is nested too deeply")]) from None
-    except (yaml.YAMLError, ValueError, TypeError) as problem:
-        words = " ".join(str(problem).split())
-        raise InvalidInput([Fault(place, f"is neither YAML nor JSON: {words}")]) from None
+        raise _refused(place, "is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError):
+        raise _refused(place, "is neither YAML nor JSON") from None
 
 
-def _from_json(text: str, place: str) -> Any:
+def _from_json(text: str, place: str, faults: list[Fault]) -> Any:
     """JSON is read as JSON: as YAML it may have no tabs, and other escapes mean other characters."""
+    twice: list[Fault] = []
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         for key, value in pairs:
             if key in seen:
-                raise InvalidInput([Fault(place, f"the key {key!r} stands twice")])
+                twice.append(Fault(place, f"the key {quoted(key)} stands twice"))
             seen[key] = value
         return seen
 
-    return json.loads(text, object_pairs_hook=once)
+    content = json.loads(text, object_pairs_hook=once)
+    faults += twice
+    return content
+
+
+def _refused(place: str, problem: str) -> InvalidInput:
+    return InvalidInput([Fault(place, problem)])

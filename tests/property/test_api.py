@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roj.api.app import App, AppReference, AppSpec, Container, Port
 from roj.api.duration import format_duration, parse_duration
 from roj.api.faults import InvalidInput, UnreadableRecord
+from roj.api.image import check_image
 from roj.api.instance import LINEAGE, REVISIONS, Instance, Write, changed, new_instance, rolled_back, upgraded
 from roj.api.names import INSTANCE_ID, check_instance_id, new_instance_id, parse_app_reference
 from roj.api.record import FORMAT, digest_of
@@ -113,6 +117,151 @@ def test_every_fault_of_a_file_is_named_at_once_with_its_place() -> None:
         "containers[1].comand",
         "containers[2].image",
     ]
+
+
+def _app_without_faults() -> dict[str, Any]:
+    return {
+        "containers": [
+            {
+                "name": name,
+                "image": "nginx:1.27",
+                "command": ["sh", "-c", "true"],
+                "ports": [
+                    {"container": 80, "host": first, "name": "http"},
+                    {"container": 81, "host": first + 1, "name": "admin"},
+                ],
+                "env": {"A": "1"},
+                "labels": {"team": "x"},
+                "volumes": ["data:/data", "/srv:/www:ro"],
+            }
+            for name, first in (("web", 8000), ("side", 9000))
+        ]
+    }
+
+
+def _put(*path: str | int, value: object) -> Callable[[Any], None]:
+    def spoil(content: Any) -> None:
+        for step in path[:-1]:
+            content = content[step]
+        if isinstance(content, list) and path[-1] == len(content):
+            content.append(value)
+        else:
+            content[path[-1]] = value
+
+    return spoil
+
+
+WEB, SIDE = ("containers", 0), ("containers", 1)
+# Each can be told whatever the others are: none spoils a field that another needs.
+SPOILT = [
+    (_put("version", value=2), "version: is not known here"),
+    (_put("update", value="start-first"), "update: start-first: two revisions cannot have"),
+    (_put("launch_timeout", value=[]), "launch_timeout: "),
+    (_put(*WEB, "comand", value=["x"]), "containers[0].comand: is not known here"),
+    (_put(*WEB, "image", value="Nginx"), "containers[0].image: 'Nginx' is no image reference"),
+    (_put(*SIDE, "image", value=None), "containers[1].image: is empty"),
+    (_put(*WEB, "env", "B", value=5), "containers[0].env.B: is to be a text: put it in quotes"),
+    (_put(*WEB, "env", 7, value="x"), "containers[0].env: the key 7 is to be a text"),
+    (_put(*SIDE, "env", "ROJ_X", value="x"), "containers[1].env.ROJ_X: names beginning with ROJ_"),
+    (_put(*SIDE, "env", "A B", value="x"), "containers[1].env.A B: 'A B' is not a name"),
+    (_put(*SIDE, "env", "C", value="\0"), "containers[1].env.C: must not contain a zero byte"),
+    (_put(*WEB, "labels", value="x"), "containers[0].labels: is to be a mapping"),
+    (_put(*SIDE, "labels", "roj.x", value="x"), "containers[1].labels.roj.x: labels beginning with roj."),
+    (_put(*WEB, "command", value="sh -c true"), "containers[0].command: is to be a list"),
+    (_put(*SIDE, "command", 1, value="\ud800"), "containers[1].command[1]: '\\ud800' is no text in UTF-8"),
+    (_put(*WEB, "ports", 0, "protocol", value="sctp"), "containers[0].ports[0].protocol: is 'sctp': write tcp or udp"),
+    (_put(*WEB, "ports", 0, "host", value=70000), "containers[0].ports[0].host: 70000 is no port: 1 to 65535"),
+    (_put(*WEB, "ports", 2, value="82:82"), "containers[0].ports[2]: is to be a mapping"),
+    (_put(*SIDE, "ports", 2, value={"container": "83"}), "containers[1].ports[2].container: is to be a whole number"),
+    (_put(*WEB, "volumes", 0, value="data"), "containers[0].volumes[0]: 'data': write SRC:DST"),
+    # Between fields, which pydantic would not have come to.
+    (_put(*SIDE, "name", value="web"), "containers[1].name: another container is called 'web', too"),
+    (_put(*SIDE, "ports", 0, "container", value=81), "containers[1].ports[1]: port 81/tcp is published twice"),
+    (_put(*SIDE, "ports", 1, "name", value="http"), "containers[1].ports[1].name: another port is called 'http', too"),
+    (_put(*SIDE, "ports", 1, "host", value=8001), "containers[1].ports[1].host: port 8001/tcp of the node is asked for"),
+    (_put(*SIDE, "volumes", 1, value="/a:/data/"), "containers[1].volumes[1]: another volume is at '/data/', too"),
+]  # fmt: skip
+
+
+@given(st.sets(st.integers(0, len(SPOILT) - 1), min_size=1))
+def test_of_any_faults_together_all_are_told(chosen: set[int]) -> None:
+    content = _app_without_faults()
+    AppSpec.checked(content)
+    for number in chosen:
+        SPOILT[number][0](content)
+    with pytest.raises(InvalidInput) as refused:
+        AppSpec.checked(content)
+    told = [str(fault) for fault in refused.value.faults]
+    for number in chosen:
+        assert sum(text.startswith(SPOILT[number][1]) for text in told) == 1, (SPOILT[number][1], told)
+    assert len(told) == len(chosen)
+
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=4)
+    | st.dates()
+    | st.just(10**30),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["containers", "name", "image", "command", "env", "ports", "volumes", "labels"])
+            | st.sampled_from(["container", "host", "protocol"])
+            | st.text(max_size=4)
+            | st.integers(0, 3)
+            | st.none(),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("name", "image", "command", "env", "ports", "volumes", "labels"), VALUES),
+)
+PYTHONS_WORDS = re.compile(
+    r"Input should|Value error|valid (string|tuple|dict|integer)|NoneType|instance of|sys\.|Exceeds|something else"
+)
+
+
+@settings(max_examples=300)
+@given(VALUES | st.fixed_dictionaries({"containers": st.lists(FIELDS, max_size=3) | VALUES}))
+def test_whatever_is_refused_is_refused_in_words_for_people(content: object) -> None:
+    try:
+        AppSpec.checked(content)
+    except InvalidInput as refused:
+        assert refused.faults
+        for fault in refused.faults:
+            assert not PYTHONS_WORDS.search(fault.problem), fault
+            assert fault.problem[0].islower() or not fault.problem[0].isalpha(), fault
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "nginx", "nginx:1.7.1", "library/nginx", "localhost/web", "127.0.0.1:5000/web:v1", "[::1]:5000/a/b", "h:1/a__b",
+        "reg.example.com/team/web", "a/b@sha256:" + "0" * 64, "a:b@sha256:" + "0" * 64,
+    ],
+)  # fmt: skip
+def test_an_image_is_named_as_docker_names_it(image: str) -> None:
+    assert check_image(image) == image
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "", " ", "nginx:", ":v1", "Nginx", "Upper/case", "a//b", "/a", "a/", "a b", "a\n", "nginx@sha256:0", "a:b:c",
+        "http://a/b", "a:" + "x" * 129, "a..b", "-a", "a" * 10_000, "\uff41",
+    ],
+)  # fmt: skip
+def test_what_names_no_image_is_refused(image: str) -> None:
+    with pytest.raises(ValueError, match="is no image reference"):
+        check_image(image)
 
 
 @pytest.mark.parametrize(

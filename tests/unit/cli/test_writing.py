@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roj.agent.state_directory import StateDirectory
 from roj.api import keys
 from roj.api.app import App, AppSpec
 from roj.api.duration import parse_duration
-from roj.api.faults import InvalidInput
+from roj.api.faults import Fault, InvalidInput
 from roj.api.instance import Instance
 from roj.api.node import Cluster, Node
 from roj.cli.apps import exported
@@ -118,6 +118,36 @@ def test_create_tells_every_fault_of_every_flag_at_once(seed: Seed) -> None:
     assert not everything(seed)
 
 
+def test_create_tells_of_a_doubled_port_beside_other_faults(seed: Seed) -> None:
+    words = (
+        "-p",
+        "80",
+        "-p",
+        "80:8080",
+        "-p",
+        "81/sctp",
+        "-v",
+        "data:/d",
+        "-v",
+        "/srv:/d",
+        "-e",
+        "K",
+        "--label",
+        "a b=1",
+    )
+    done = quiet(seed.roj("create", "web:v1", "Nginx", *words))
+    assert done.code == 2
+    assert done.err.splitlines() == [
+        "roj: 6 faults:",
+        "  -e: 'K': write K=V",
+        "  IMAGE: 'Nginx' is no image reference: write [HOST[:PORT]/]NAME[:TAG][@DIGEST], NAME in lower case, as in nginx:1.27",
+        "  -p 81/sctp: is 'sctp': write tcp or udp",
+        "  --label a b: 'a b' is not a label's key",
+        "  -p 80:8080: port 80/tcp is published twice",
+        "  -v: another volume is at '/d', too",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -132,6 +162,13 @@ def test_create_tells_every_fault_of_every_flag_at_once(seed: Seed) -> None:
         ("web:v1", "nginx", "-p", "127.0.0.1:80:80"),
         ("web:v1", "nginx", "-p", "80:8080/sctp"),
         ("web:v1", "nginx", "-p", "80", "-p", "80"),
+        ("web:v1", "nginx", "-p", "8" * 5000),
+        ("web:v1", "nginx", "-p", "container=" + "8" * 5000),
+        ("web:v1", "nginx", "-p", "\uff18\uff10"),
+        ("web:v1", "nginx", "-v", "data:/"),
+        ("web:v1", "nginx", "-v", "d:/data"),
+        ("web:v1", "nginx", "-e", "A=\udcff"),
+        ("web:v1", "nginx", "--", "sh", "\udcff"),
         ("web:v1", "nginx", "-e", "A=1", "-e", "A=2"),
         ("web:v1", "-f", "/nowhere.yaml"),
     ],
@@ -205,15 +242,30 @@ def test_export_of_what_is_not_there(seed: Seed) -> None:
 @given(APPS)
 def test_an_exported_app_is_the_same_app(app: App) -> None:
     for form in ("yaml", "json"):
-        assert AppSpec.checked(parsed(exported(app, form), "file")) == app.spec
+        assert AppSpec.checked(parsed(exported(app, form), "file", [])) == app.spec
 
 
-@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.decode("utf-8", "replace")))
+YAML = st.lists(
+    st.sampled_from(
+        ["\n", "  ", "- ", ": ", "? ", "{", "}", "[", "]", "&a ", "*a ", "<<", "!!int ", "!!float ", "!!set ", "!!binary ", "!!timestamp ", "!!omap ", "!x ", "|", ">", "'", '"', "#", "---", "%", "containers", "name", "image", "ports", "80", "80:80", "0x", "1_0", ".inf", "2026-13-45", "true", "~", "\t", "\\u", "\x00", "\ufeff", "\x85"]
+    ),
+    max_size=25,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.decode("utf-8", "replace")) | YAML)
 def test_any_text_is_an_app_file_or_refused(text: str) -> None:
+    faults: list[Fault] = []
     try:
-        parsed(text, "file")
+        spec = AppSpec.checked(parsed(text, "file", faults))
     except InvalidInput as refused:
+        faults.extend(refused.faults)
         assert refused.faults
+    else:
+        assert AppSpec.checked(spec.model_dump()) == spec
+    for fault in faults:
+        assert "Input should" not in fault.problem and "()" not in fault.problem, fault
 
 
 @pytest.mark.parametrize(
@@ -228,7 +280,24 @@ def test_any_text_is_an_app_file_or_refused(text: str) -> None:
             ["containers[0].image: is missing", "version: is not known"],
         ),
         ("containers:\n- name: a\n  image: i\n  image: j\n", ["line 4", "'image' stands twice"]),
-        ('{"containers": [{"name": "a", "name": "b", "image": "i"}]}', ["'name' stands twice"]),
+        (
+            "containers:\n- {name: a, name: b, image: I, image: J}\nx: 1\nx: 2\n",
+            [
+                "line 2, column 13: the key 'name' stands twice",
+                "line 2, column 32: the key 'image' stands twice",
+                "line 4, column 1: the key 'x' stands twice",
+                "x: is not known",
+                "containers[0].image: 'J' is no image",
+            ],
+        ),
+        (
+            '{"containers": [{"name": "a", "name": "b", "image": "i", "image": "J"}], "x": 1}',
+            ["'name' stands twice", "'image' stands twice", "x: is not known", "'J' is no image"],
+        ),
+        ("containers:\n- {name: a, image: i, ports: [{container: " + "1" * 5000 + "}]}\n", ["is no int"]),
+        ("containers: !!int x\n", ["line 1, column 13: 'x' is no int"]),
+        ("#" + "x" * 1_000_000, ["too large", "1,000,000 bytes"]),
+        ("a: \x01", ["U+0001"]),
         (
             "containers:\n- name: a\n  image: i\n  env: {PORT: 80, 1: x, ON: yes}\n",
             ["env.PORT", "quotes"],
@@ -260,7 +329,12 @@ def test_a_file_with_faults_is_refused_with_their_places(
 
 
 def test_words_that_older_yaml_takes_for_truth_are_texts() -> None:
-    assert parsed("{ON: yes, n: off, a: true}", "file") == {"ON": "yes", "n": "off", "a": True}
+    assert parsed("{ON: yes, n: off, a: true, day: 2026-11-22}", "file", []) == {
+        "ON": "yes",
+        "n": "off",
+        "a": True,
+        "day": "2026-11-22",
+    }
 
 
 def test_json_with_tabs_is_json(seed: Seed, tmp_path: Path) -> None:
