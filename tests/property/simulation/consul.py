@@ -4,7 +4,7 @@
   store's. When tombstones are reaped it steps back, with no write.
 * A watch blocks as long as the index is not higher than the one it was given: after a restore, for its whole wait.
 * A restore answers each watch once, with the old data and index.
-* An equal write moves no index. A delete leaves a tombstone. A session ends somewhere between TTL and twice that.
+* An equal write moves no index, but of a key that was acquired before. A delete leaves a tombstone. A session ends somewhere between TTL and twice that.
 * A restore into a fresh server gives the same index to another value later.
 
 Everything here happens at once: it is the world, not a process. How a client sees it is in `store_faults`.
@@ -56,6 +56,8 @@ class State:
     entries: Mapping[str, Entry] = field(default_factory=dict)
     tombstones: Mapping[str, int] = field(default_factory=dict)
     sessions: Mapping[str, Session] = field(default_factory=dict)
+    acquired: Mapping[str, None] = field(default_factory=dict)
+    """Keys that were acquired since they were last written plainly: an equal write is a change of such a key."""
 
     def listing(self, prefix: str) -> Listing:
         """All under a prefix, and its index."""
@@ -84,6 +86,54 @@ class _Watch:
     index: int
     answer: Listing | None = None
     """Set by a restore: what was there before it."""
+
+
+class _Draft:
+    """The store's next state, made by operations one after another, at one index."""
+
+    def __init__(self, before: State) -> None:
+        self._before = before
+        self._index = before.index + 1
+        self._entries = dict(before.entries)
+        self._tombstones = dict(before.tombstones)
+        self._acquired = dict(before.acquired)
+
+    def state(self) -> State:
+        return replace(
+            self._before,
+            index=self._index,
+            entries=self._entries,
+            tombstones=self._tombstones,
+            acquired=self._acquired,
+        )
+
+    def apply(self, operation: Operation) -> bool:
+        """Whether it holds; if so, it is done."""
+        entry = self._entries.get(operation.key)
+        match operation:
+            case Check() | Swap() | Delete() if entry is None or entry.version != operation.version:
+                return False
+            case CheckAbsent() | Create() if entry is not None:
+                return False
+            case CheckSession() if entry is None or entry.session != operation.session:
+                return False
+            case Set(key, value) | Create(key, value) | Swap(key, value, _):
+                self.write(key, value)
+            case Delete(key, _) | Discard(key):
+                self.delete(key)
+        return True
+
+    def write(self, key: str, value: bytes) -> None:
+        """An equal value changes nothing; who holds the key holds it still."""
+        before = self._entries.get(key)
+        if before is None or before.value != value or key in self._acquired:
+            self._acquired.pop(key, None)
+            self._entries[key] = Entry(key, value, self._index, before.session if before is not None else "")
+
+    def delete(self, key: str) -> None:
+        self._acquired.pop(key, None)
+        if self._entries.pop(key, None) is not None:
+            self._tombstones[key] = self._index
 
 
 class Consul:
@@ -139,11 +189,15 @@ class Consul:
 
     def put(self, key: str, value: bytes, who: str) -> None:
         """Somebody writes a key by hand."""
-        self._write({key: value}, who)
+        draft = _Draft(self.state)
+        draft.write(key, value)
+        self._put(draft.state(), who)
 
     def delete(self, key: str, who: str) -> None:
         """Somebody deletes a key by hand."""
-        self._write({key: None}, who)
+        draft = _Draft(self.state)
+        draft.delete(key)
+        self._put(draft.state(), who)
 
     def skip_to(self, index: int) -> None:
         """The index as after writes elsewhere, unless it is higher already."""
@@ -185,18 +239,13 @@ class Consul:
         return watch.answer or self.state.listing(prefix), woken
 
     def transact(self, operations: Sequence[Operation], who: str) -> None:
-        """All or nothing. Raises Conflict."""
-        failed = [number for number, operation in enumerate(operations) if not self._holds(operation)]
+        """All or nothing; each sees what those before it did. Raises Conflict."""
+        draft = _Draft(self.state)
+        failed = [number for number, operation in enumerate(operations) if not draft.apply(operation)]
         if failed:
             words = ", ".join(f"{type(operations[n]).__name__} {operations[n].key}" for n in failed)
             raise Conflict(f"does not hold: {words}", failed)
-        values: dict[str, bytes | None] = {}
-        for operation in operations:
-            if isinstance(operation, Set | Create | Swap):
-                values[operation.key] = operation.value
-            elif isinstance(operation, Delete | Discard):
-                values[operation.key] = None
-        self._write(values, who)
+        self._put(draft.state(), who)
 
     def open_session(self, ttl: float, *, checked: bool, machine: str) -> str:
         id = self.environment.new_id()
@@ -225,47 +274,27 @@ class Consul:
         entry = self.state.entries.get(key)
         if session not in self.state.sessions or (entry is not None and entry.session not in {"", session}):
             return False
-        self._write({key: value}, who, session=session, force=True)
+        if entry != Entry(key, value, entry.version if entry is not None else 0, session):
+            anew = entry is None or not entry.session
+            self._hold(key, value, session, who, {**self.state.acquired, key: None} if anew else None)
         return True
 
     def release(self, key: str, value: bytes, session: str, who: str) -> bool:
         entry = self.state.entries.get(key)
         if entry is None or entry.session != session:
             return False
-        self._write({key: value}, who, session="", force=True)
+        self._hold(key, value, "", who)
         return True
 
     # --- inside ---
 
-    def _holds(self, operation: Operation) -> bool:
-        entry = self.state.entries.get(operation.key)
-        match operation:
-            case Check() | Swap() | Delete():
-                return entry is not None and entry.version == operation.version
-            case CheckAbsent() | Create():
-                return entry is None
-            case CheckSession():
-                return entry is not None and entry.session == operation.session
-            case Set() | Discard():
-                return True
-
-    def _write(
-        self, values: Mapping[str, bytes | None], who: str, *, session: str | None = None, force: bool = False
+    def _hold(
+        self, key: str, value: bytes, session: str, who: str, acquired: Mapping[str, None] | None = None
     ) -> None:
-        """Write (None: delete) keys at one index; `session`: who holds them from now on."""
-        old = self.state
-        index = old.index + 1
-        entries, tombstones = dict(old.entries), dict(old.tombstones)
-        for key, value in values.items():
-            before = entries.get(key)
-            if value is None:
-                if before is not None:
-                    del entries[key]
-                    tombstones[key] = index
-            elif force or before is None or before.value != value:
-                holder = session if session is not None else before.session if before is not None else ""
-                entries[key] = Entry(key, value, index, holder)
-        self._put(replace(old, index=index, entries=entries, tombstones=tombstones), who)
+        index = self.state.index + 1
+        entries = {**self.state.entries, key: Entry(key, value, index, session)}
+        acquired = self.state.acquired if acquired is None else acquired
+        self._put(replace(self.state, index=index, entries=entries, acquired=acquired), who)
 
     def _put(self, state: State, who: str) -> None:
         old, self.state = self.state, state

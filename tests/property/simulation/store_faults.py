@@ -31,6 +31,7 @@ from roj.store.interface import (
     Entry,
     Listing,
     Operation,
+    Set,
     StoreUnavailable,
     Swap,
     check_size,
@@ -140,11 +141,9 @@ class SimulatedStore:
         return self._call("get", key, lambda: self._read("get", read, None, consistent), _entry)
 
     def list(self, prefix: str, *, consistent: bool = False) -> Listing:
-        assert prefix.endswith("/")
         return self._call("list", prefix, lambda: self._listing("list", prefix, consistent), _listing)
 
     def watch(self, prefix: str, index: int, wait: float) -> Listing:
-        assert prefix.endswith("/")
 
         def ask() -> Listing:
             if self._link.meets("watch", "early"):
@@ -206,11 +205,13 @@ class SimulatedStore:
         )
 
     def acquire(self, key: str, value: bytes, session: str) -> bool:
+        check_size([Set(key, value)])
         return self._call(
             "acquire", key, lambda: self._consul.acquire(key, value, session, self._who()), str, writes=True
         )
 
     def release(self, key: str, value: bytes, session: str) -> bool:
+        check_size([Set(key, value)])
         return self._call(
             "release", key, lambda: self._consul.release(key, value, session, self._who()), str, writes=True
         )

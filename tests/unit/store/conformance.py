@@ -406,6 +406,19 @@ def test_holding_again_with_the_same_value_moves_nothing(world: World) -> None:
     assert entry(world, "lock") == before
 
 
+def test_an_equal_write_of_a_key_that_was_acquired_is_a_change_once(world: World) -> None:
+    key = world.key("lock")
+    session = world.store.open_session("one", ttl=60, checked=False)
+    assert world.store.acquire(key, b"1", session)
+    assert world.store.release(key, b"1", session)
+    before = version(world, "lock")
+    world.store.transact([Set(key, b"1")])
+    after = version(world, "lock")
+    assert after > before
+    world.store.transact([Set(key, b"1")])
+    assert version(world, "lock") == after
+
+
 def test_the_end_of_a_session_lets_its_keys_go_at_once(world: World) -> None:
     session = world.store.open_session("one", ttl=60, checked=False)
     for name in ("a", "b"):

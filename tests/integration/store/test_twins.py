@@ -1,4 +1,4 @@
-"""The embedded store next to a real Consul: whatever is done to both, both answer the same.
+"""The embedded store, and the simulation's own, next to a real Consul: whatever is done to both, both answer the same.
 
 Versions and indexes are not the same numbers: Consul's count also what others write, and what changes nothing. They must
 have the same order, and be equal where the other's are.
@@ -6,8 +6,8 @@ have the same order, and be equal where the other's are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 
 import pytest
@@ -35,6 +35,10 @@ from roj.store.interface import (
     StoreError,
     Swap,
 )
+from tests.property.simulation.consul import Consul as SimulatedConsul
+from tests.property.simulation.live import AtOnce, CalledStore
+from tests.property.simulation.scheduler import Scheduler
+from tests.property.simulation.store_faults import Link
 from tests.unit.store.world import World
 
 pytestmark = pytest.mark.engines
@@ -49,7 +53,7 @@ class Twin:
     """One thing as each of the two names it: a version, an index or a session."""
 
     consul: int | str
-    embedded: int | str
+    other: int | str
 
 
 NEVER = [Twin(0, 0), Twin(1, 1), Twin(2**50, 2**50)]
@@ -60,7 +64,7 @@ class Twins(RuleBasedStateMachine):
     """Every rule does the same to both and compares what comes of it."""
 
     consul: Store
-    embedded: Store
+    other: Store
     world: World
     count = 0
 
@@ -84,8 +88,8 @@ class Twins(RuleBasedStateMachine):
     def both(self, do: Callable[..., object], *twins: Twin) -> object:
         """What both answered; errors are answers."""
         consul = answer(lambda: do(self.consul, *(twin.consul for twin in twins)))
-        embedded = answer(lambda: do(self.embedded, *(twin.embedded for twin in twins)))
-        assert self.told(consul, "consul") == self.told(embedded, "embedded")
+        other = answer(lambda: do(self.other, *(twin.other for twin in twins)))
+        assert self.told(consul, "consul") == self.told(other, "other")
         return consul
 
     def told(self, result: object, whose: str) -> object:
@@ -103,14 +107,14 @@ class Twins(RuleBasedStateMachine):
     def number_of(self, session: str, whose: str) -> str:
         return session and str([getattr(twin, whose) for twin in self.sessions].index(session))
 
-    def note(self, consul: int, embedded: int) -> None:
-        twin = Twin(consul, embedded)
+    def note(self, consul: int, other: int) -> None:
+        twin = Twin(consul, other)
         if twin not in self.versions:
             self.versions.append(twin)
 
     def a_version(self, data: st.DataObject, key: str) -> Twin:
         """The key's own, mostly; else one that some key has or had, or none."""
-        found = self.consul.get(key), self.embedded.get(key)
+        found = self.consul.get(key), self.other.get(key)
         if found[0] is not None and found[1] is not None and data.draw(st.integers(0, 3)):
             return Twin(found[0].version, found[1].version)
         return data.draw(st.sampled_from(NEVER + self.versions[-8:]))
@@ -153,24 +157,21 @@ class Twins(RuleBasedStateMachine):
             return kind(key, value), kind(key, value)
         if kind is CheckSession:
             session = self.a_session(data)
-            return CheckSession(key, str(session.consul)), CheckSession(key, str(session.embedded))
+            return CheckSession(key, str(session.consul)), CheckSession(key, str(session.other))
         version = self.a_version(data, key)
-        consul, embedded = int(version.consul), int(version.embedded)
+        consul, other = int(version.consul), int(version.other)
         if kind is Swap:
             value = data.draw(VALUES)
-            return Swap(key, value, consul), Swap(key, value, embedded)
+            return Swap(key, value, consul), Swap(key, value, other)
         if kind is Check:
-            return Check(key, consul), Check(key, embedded)
-        return Delete(key, consul), Delete(key, embedded)
+            return Check(key, consul), Check(key, other)
+        return Delete(key, consul), Delete(key, other)
 
     @rule(checked=st.booleans())
     def open_session(self, checked: bool) -> None:
         self.sessions.append(
             Twin(
-                *(
-                    store.open_session("twin", ttl=60, checked=checked)
-                    for store in (self.consul, self.embedded)
-                )
+                *(store.open_session("twin", ttl=60, checked=checked) for store in (self.consul, self.other))
             )
         )
 
@@ -197,19 +198,19 @@ class Twins(RuleBasedStateMachine):
     @invariant()
     def listings_are_alike(self) -> None:
         for prefix in (self.prefix, self.prefix + "d/"):
-            consul, embedded = (store.list(prefix) for store in (self.consul, self.embedded))
-            assert self.told(consul, "consul") == self.told(embedded, "embedded")
-            for one, other in zip(consul.entries, embedded.entries, strict=True):
-                self.note(one.version, other.version)
+            consul, other = (store.list(prefix) for store in (self.consul, self.other))
+            assert self.told(consul, "consul") == self.told(other, "other")
+            for one, its_twin in zip(consul.entries, other.entries, strict=True):
+                self.note(one.version, its_twin.version)
             if consul.entries:  # else it is the whole store's, which others write to
-                self.note(consul.index, embedded.index)
+                self.note(consul.index, other.index)
 
     @invariant()
     def versions_have_one_order(self) -> None:
-        self.versions.sort(key=lambda twin: (int(twin.consul), int(twin.embedded)))
+        self.versions.sort(key=lambda twin: (int(twin.consul), int(twin.other)))
         for one, other in zip(self.versions, self.versions[1:], strict=False):
             assert int(one.consul) < int(other.consul)
-            assert int(one.embedded) < int(other.embedded)
+            assert int(one.other) < int(other.other)
 
 
 def answer(do: Callable[[], object]) -> object:
@@ -219,13 +220,25 @@ def answer(do: Callable[[], object]) -> object:
         return error
 
 
-def test_both_answer_the_same(consul: Consul, world: World) -> None:
-    environment = RealEnvironment()
-    with (
-        closing(open_store(consul.store_url, environment, {})) as real,
-        closing(EmbeddedStore(environment)) as embedded,
-    ):
-        Twins.consul, Twins.embedded, Twins.world = real, embedded, world
+@contextmanager
+def embedded() -> Iterator[Store]:
+    with closing(EmbeddedStore(RealEnvironment())) as store:
+        yield store
+
+
+@contextmanager
+def simulated() -> Iterator[Store]:
+    scheduler = Scheduler(patience=10**9)
+    with closing(AtOnce(scheduler)) as calls:
+        yield CalledStore(calls, Link(scheduler, SimulatedConsul(scheduler), "n1").client())
+
+
+@pytest.mark.parametrize("other", [embedded, simulated])
+def test_both_answer_the_same(
+    consul: Consul, world: World, other: Callable[[], AbstractContextManager[Store]]
+) -> None:
+    with closing(open_store(consul.store_url, RealEnvironment(), {})) as real, other() as store:
+        Twins.consul, Twins.other, Twins.world = real, store, world
         run_state_machine_as_test(
             Twins,
             settings=settings(
