@@ -107,7 +107,70 @@ def test_a_finished_undeploy_does_not_come_back_but_a_write_on_top_of_it_is_obey
     assert judge(first(5), {"u0"}, record) == "hold"
     again = changed(record, Write("new", NOW), "start")
     assert judge(None, {"u0"}, again, held=record) == "obey"
-    assert judge(None, {"u0"}, changed(record, Write("x", NOW), "undeploy")) == "obey"
+    undeploy = changed(record, Write("x", NOW), "undeploy")
+    assert judge(None, {"u0"}, undeploy) == "obey"
+    assert judge(first(5), {"u0"}, undeploy) == "hold"
+    assert judge(first(5), {"u0"}, undeploy, held=record) == "obey"
+
+
+class Lives(Cluster):
+    """The same with undeploys, which the node carries out and forgets, but for the uid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finished: dict[str, None] = {}
+        self.gone = False
+        """The store has no record."""
+
+    def cycle(self, goal: Goal) -> None:
+        """An operator's `goal`, or an undeploy of what is there, or a deploy where nothing is."""
+        if self.gone:
+            self.gone = False
+            self.redeploy(None)
+        else:
+            self.write(goal)
+
+    def restore(self, which: int) -> None:
+        self.gone = False
+        super().restore(which)
+
+    def look(self, _: None) -> None:
+        if self.gone:
+            return
+        verdict = judge(self.obeyed, self.finished, self.record, past=self.history, held=self.held)
+        if verdict == "hold":
+            self.held = self.record
+            return
+        if verdict == "obey":
+            other = self.obeyed is not None and self.obeyed.uid != self.record.uid
+            above = self.held is not None and self.held.change in self.record.lineage[1:]
+            assert not other or above or self.record.uid not in self.finished, (
+                f"{self.record.goal} of a life that is over was obeyed for another one"
+            )
+            self.history = [*self.history, self.obeyed.change] if self.obeyed is not None else self.history
+        self.obeyed, self.held = self.record, None
+        if self.record.goal == "undeploy":
+            self.finished[self.record.uid] = None
+            self.obeyed, self.history, self.gone = None, [], True
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("cycle"), st.sampled_from(["start", "undeploy"])),
+            st.tuples(st.just("restore"), st.integers(0, 12)),
+            st.tuples(st.just("look"), st.none()),
+        ),
+        max_size=18,
+    )
+)
+def test_nothing_that_was_ordered_of_a_finished_life_is_done_to_another(
+    steps: list[tuple[str, object]],
+) -> None:
+    lives = Lives()
+    for name, argument in steps:
+        getattr(lives, name)(argument)
 
 
 def test_with_the_state_directory_lost_labels_tell_that_the_store_went_back() -> None:

@@ -297,6 +297,20 @@ REGRESSIONS = {
         windows=(Window(40.0, 60.0, 0, "away", 1.0),),
         happenings=(Happening(60.0, "wiped", 0, 39),),
     ),
+    # Restored to where an undeploy was ordered and not done yet: it was done once more, to what was deployed since.
+    "undeploy-of-another-life": Scenario(
+        nodes=1,
+        schedule=Schedule(seed=120, density=0.1, stalls=0.002),
+        commands=(
+            Command(4.0, 0, "deploy", 0, "a", "plain"),
+            Command(4.0, 0, "deploy", 0, "c", "plain"),
+            Command(5.0, 0, "deploy", 0, "a", "plain"),
+            Command(76.0, 0, "undeploy", 0, "c", "plain"),
+            Command(77.0, 1, "deploy", 0, "a", "plain"),
+            Command(89.0, 0, "deploy", 0, "c", "plain"),
+        ),
+        happenings=(Happening(140.0, "restored", 0, 91),),
+    ),
     # With the state directory lost, containers were called unclaimed before the first listing.
     "unclaimed-too-early": Scenario(
         nodes=1,
