@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
 from roj.agent.membership import Membership
 from roj.agent.node_status import NodeStatusReport
@@ -19,10 +18,12 @@ from roj.agent.options import AgentOptions
 from roj.api import keys
 from roj.api.node import MachineIdentity
 from roj.controllers import anti_entropy, garbage_collection, image_puller, labels
+from roj.controllers.actions import Pull
 from roj.controllers.anti_entropy import AntiEntropy
 from roj.controllers.crashes import Crashes
 from roj.controllers.deploy import Deploy
 from roj.controllers.garbage_collection import GarbageCollection, Limits
+from roj.controllers.gate import frozen, gate
 from roj.controllers.hands import Hands
 from roj.controllers.image_puller import ImagePuller
 from roj.controllers.labels import Owned
@@ -57,8 +58,8 @@ STOP = 12.0
 class _NoPuller:
     """In place of an image puller that is left out: images must be there already."""
 
-    def ask(self, reference: str) -> tuple[str, datetime | None]:
-        return f"{reference} is not on the node, and its agent runs no image puller", None
+    def ask(self, reference: str, since: float = 0.0) -> Pull:
+        return Pull(f"{reference} is not on the node, and its agent runs no image puller")
 
 
 class Agent:
@@ -112,13 +113,18 @@ class Agent:
             name=node,
             cluster=lambda: self.membership.cluster_id or "",
             may_act=lambda: self.membership.may_act,
+            record=lambda: self.membership.record,
+            frozen=lambda: frozen(self.membership.record, environment.now()),
             port_range=options.port_range,
             network_pool=options.network_pool,
         )
         self.crashes = Crashes(environment)
         self.orders = Orders(
-            environment, state, self._clients, node, containers=self._labelled, wake=self._wake
-        )
+            environment, state, self._clients, node,
+            containers=self._labelled,
+            waits=lambda order: gate(order, self.membership.record, environment.now()) is not None,
+            wake=self._wake,
+        )  # fmt: skip
         self._build_controllers(state)
         self.watcher = Watcher(
             environment, store, keys.desired(node),
@@ -143,7 +149,7 @@ class Agent:
         self._deploy = Deploy(
             environment, self._scope, self.orders,
             looker=looker, hands=hands, clients=self._clients, reporter=self.reporter,
-            images=puller if pulls else _NoPuller(), restarts=self.crashes.restarts,
+            images=puller if pulls else _NoPuller(), restarts=self.crashes.restarts, wake=self._wake,
         )  # fmt: skip
         self._anti_entropy = AntiEntropy(
             self._scope, self.orders, self._runtime, self.crashes,
@@ -268,6 +274,9 @@ class Agent:
 
     def _changed(self, view: View) -> None:
         self.orders.take(view)
+        if keys.node(self.node) in view.changed:
+            for order in self.orders.all():
+                self.deploys.enqueue(order.id, "the node's marks were changed")
 
     def _wake(self, id: str, reason: str) -> None:
         self.deploys.enqueue(id, reason)

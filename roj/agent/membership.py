@@ -26,7 +26,7 @@ from roj.agent.lease import RENEW, TTL, HeldElsewhere, Lease, describe
 from roj.agent.sentinel import ForeignSentinel, Sentinel
 from roj.api import keys
 from roj.api.faults import UnreadableRecord
-from roj.api.node import Cluster, MachineIdentity, Mark
+from roj.api.node import Cluster, MachineIdentity, Mark, Node
 from roj.api.record import rfc3339
 from roj.controllers.state import StateDirectory
 from roj.environment import Environment
@@ -137,6 +137,11 @@ class Membership:
     def problem(self) -> str | None:
         """What is wrong and what can be done, for people; None: nothing is."""
         return self._now().problem
+
+    @property
+    def record(self) -> Node | None:
+        """What operators declare of the node, as it was understood last."""
+        return self._sentinel.last
 
     @property
     def may_act(self) -> bool:

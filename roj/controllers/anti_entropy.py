@@ -105,18 +105,25 @@ class AntiEntropy:
 
 def difference(order: Order, found: Sequence[ContainerSummary]) -> str | None:
     """Why the owner should look at an instance; None: what is there is what is wanted, as far as a list tells."""
+    if order.obeyed.waiting:
+        return "its change waits"
+    if order.replaces and order.failed is None and order.goal == "start" and order.mode == "obey":
+        return "its app is to be replaced"
+    kept = [order.instance, *([order.of_serving().instance] if order.replaces else [])]
     if order.mode == "obey":
         for summary in found:
-            if not labels.is_current(summary.labels, order.instance):
+            if not any(labels.is_current(summary.labels, instance) for instance in kept):
                 return f"{summary.name} is of another revision"
+    if order.replaces and order.goal == "start":
+        order = order.of_serving()
     mine = labels.current(found, order.instance)
-    if order.instance.goal != "start":
+    if order.goal != "start":
         if order.mode != "obey":
             return None
         running = [
             name for name, summary in mine.items() if summary.state in ("running", "paused", "restarting")
         ]
-        if order.instance.goal == "undeploy":
+        if order.goal == "undeploy":
             return "is to be undeployed"
         return f"{running[0]} runs" if running else None
     if not order.serves:

@@ -146,8 +146,12 @@ class Crashes:
         known = self.trouble(slot)
         return max(0.0, known.at - self._environment.monotonic()) if known else 0.0
 
-    def forget(self, uid: str) -> None:
-        """Forget a life of an instance."""
+    def forget(self, uid: str, revision: str | None = None) -> None:
+        """Forget a life of an instance, or one revision of it."""
+
+        def other(slot: Slot) -> bool:
+            return slot.uid != uid or revision not in (None, slot.revision)
+
         with self._lock:
-            self._troubles = {slot: value for slot, value in self._troubles.items() if slot.uid != uid}
-            self._restarts = {slot: value for slot, value in self._restarts.items() if slot.uid != uid}
+            self._troubles = {slot: value for slot, value in self._troubles.items() if other(slot)}
+            self._restarts = {slot: value for slot, value in self._restarts.items() if other(slot)}

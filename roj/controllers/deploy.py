@@ -10,17 +10,22 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
 
 from roj.api import keys
+from roj.api.app import AppReference
 from roj.api.faults import UnreadableRecord
 from roj.api.instance import InstanceStatus, PortClaim
 from roj.controllers import labels
+from roj.controllers.actions import Actual, Failure, Plan
+from roj.controllers.attempts import Attempts, Images
+from roj.controllers.ending import runs
+from roj.controllers.gate import Gate, drains, gate, held_back
 from roj.controllers.hands import Hands
 from roj.controllers.look import Looker
 from roj.controllers.order import Order, from_labels
 from roj.controllers.orders import Orders
-from roj.controllers.plan import Actual, Plan, plan
+from roj.controllers.plan import plan
+from roj.controllers.serve import HAIR
 from roj.controllers.status import status_of, unclaimed_status, unreadable_status
 from roj.controllers.this_node import ThisNode
 from roj.environment import Environment
@@ -33,13 +38,8 @@ log = logging.getLogger(__name__)
 
 LOOKS = 5
 """Steps that one reconcile takes for an instance before others get their turn."""
-
-
-class Images(Protocol):
-    """What deploy needs of the image puller."""
-
-    def ask(self, reference: str) -> tuple[str, datetime | None]:
-        """Have an image pulled; what is known of it in words, and when it is tried again."""
+RECHECK = 60.0
+"""Seconds between two looks at the clock for a change that waits for its time."""
 
 
 class Deploy:
@@ -59,7 +59,13 @@ class Deploy:
         reporter: Reporter,
         images: Images,
         restarts: Callable[[str, str], int],
+        wake: Callable[[str, str], None],
     ) -> None:
+        """
+        Args:
+            restarts: starts after a crash of a life's revision.
+            wake: called with an instance's id and the reason when it is to be looked at.
+        """
         self._environment = environment
         self._node = node
         self._orders = orders
@@ -67,9 +73,10 @@ class Deploy:
         self._hands = hands
         self._clients = clients
         self._reporter = reporter
-        self._images = images
         self._restarts = restarts
+        self._wake = wake
         self._last: dict[str, InstanceStatus] = {}
+        self._attempts = Attempts(environment, looker, images)
         self._restarts_before: dict[str, int] = {}
 
     def reconcile(self, id: str) -> float | None:
@@ -88,34 +95,43 @@ class Deploy:
         ):
             self._done(order)  # the transaction was applied and its answer lost
             return None
-        app_problem = ""
-        if order.app is None and order.mode != "preserve" and order.instance.goal != "undeploy":
-            order, app_problem = self._with_app(order)
+        problem = self._learn_apps(order)
         for _ in range(LOOKS):
+            order, gate = self._begun(self._orders.get(id) or order)
             actual, news = self._looker.at(order)
-            actual, next_try = self._ask_for_images(replace(actual, app_problem=app_problem))
+            actual = self._attempts.with_images(order, replace(actual, app_problem=problem))
             for words in news:
                 self._event(order, "Crashed", words, warning=True)
             step = plan(order, actual)
-            if not step.actions:
+            if gate is not None:
+                step = replace(step, message=gate.message + (f"; {step.message}" if step.message else ""))
+            if (mark := self._node.frozen()) is not None:
+                self._report(order, held_back(step, mark), actual, gate, transient=False)
+                return self._until(mark.until)
+            if step.failure is not None:
+                self._fail(order, step.failure)
+                continue
+            if not step.actions and not step.beside:
                 break
             if step.phase in ("stopping", "pulling", "launched"):
-                self._report(order, step, actual, next_try, transient=True)
+                self._report(order, step, actual, gate, transient=True)
             if not self._carry_out(order, step, actual):
                 return None
             current = self._orders.get(id)
             if current is None or current.instance.change != order.instance.change:
                 return 0.0  # what was seen and done was for another order
-            order = current
             if step.phase == "launched":  # only policies were set: what was seen is still so
-                step = replace(step, actions=())
+                step = replace(step, actions=(), beside=())
                 break
-        if step.phase == "launched" and order.mode == "obey" and not step.actions:
+        launched = step.phase == "launched" and order.mode == "obey" and gate is None and not step.actions
+        if launched:
             self._orders.launched(order)
-        self._report(
-            order, step, actual, next_try, transient=step.phase in ("creating", "starting", "stopping")
-        )
-        return 0.0 if step.actions else step.after
+        replaced = launched and order.replaces
+        self._report(order, step, actual, gate, transient=step.phase in ("creating", "starting", "stopping"))
+        if step.failure is not None or step.actions or step.beside or replaced:
+            return 0.0
+        again = [step.after, self._tidied(order, step, actual), self._until(gate.until) if gate else None]
+        return min((after for after in again if after is not None), default=None)
 
     def phase(self, id: str) -> str | None:
         """The phase that was reported last; None: none yet."""
@@ -124,29 +140,72 @@ class Deploy:
 
     # --- parts of a look ---
 
-    def _with_app(self, order: Order) -> tuple[Order, str]:
-        """The order with its app, read from the store if need be; or why it is not known."""
-        reference = order.instance.app
+    def _learn_apps(self, order: Order) -> str:
+        """Read the apps that are not known yet from the store; why the one that should run is not."""
+        if order.mode == "preserve" or order.instance.goal == "undeploy":
+            return ""
+        serving = order.obeyed.serving
+        if order.replaces and order.serving_app is None and serving is not None:
+            self._learn(serving.app)
+        return self._learn(order.instance.app) if order.app is None else ""
+
+    def _learn(self, reference: AppReference) -> str:
+        """Why an app is not known; empty: it is now."""
         try:
             with self._clients.client() as store:
                 entry = store.get(keys.app(reference.name, reference.version))
                 if entry is None:
                     entry = store.get(keys.app(reference.name, reference.version), consistent=True)
         except StoreError as error:
-            return order, f"app {reference} cannot be read: {error}"
+            return f"app {reference} cannot be read: {error}"
         if entry is None:
-            return order, f"app {reference} is not in the store: `roj create {reference}` it again, the same"
+            return f"app {reference} is not in the store: `roj create {reference}` it again, the same"
         try:
             self._orders.learn(reference, entry.value)
         except UnreadableRecord as problem:
-            return order, str(problem)
-        return self._orders.get(order.id) or order, ""
+            return str(problem)
+        return ""
 
-    def _ask_for_images(self, actual: Actual) -> tuple[Actual, datetime | None]:
-        known = {reference: self._images.ask(reference) for reference in actual.missing_images}
-        times = [when for _, when in known.values() if when is not None]
-        words = {reference: message for reference, (message, _) in known.items()}
-        return replace(actual, missing_images=words), min(times, default=None)
+    def _begun(self, order: Order) -> tuple[Order, Gate | None]:
+        """The order as it is to be acted on now, and what keeps its change back."""
+        node, waits = self._node.record(), None
+        if order.obeyed.waiting and order.mode == "obey":
+            waits = gate(order, node, self._environment.now())
+            if waits is None:
+                self._orders.begin(order)
+                order = self._orders.get(order.id) or order
+        if node is not None and node.drained is not None and order.goal == "start":
+            order = replace(order, drained=drains(order.id, node, self._running(order.id)))
+        return order, waits
+
+    def _running(self, id: str) -> dict[str, bool]:
+        """Whether something runs of every instance, as reported last; of `id` as Docker says."""
+        running = {each: status.phase not in ("stopped", "completed") for each, status in self._last.items()}
+        return {**running, id: any(map(runs, self._looker.containers(id)))}
+
+    def _fail(self, order: Order, failure: Failure) -> None:
+        """Write the verdict down: the next look starts the old revision again."""
+        self._orders.failed(order, failure.reason, failure.message)
+        self._event(order, "UpgradeFailed", f"{order.instance.app}: {failure.message}", warning=True)
+
+    def _tidied(self, order: Order, step: Plan, actual: Actual) -> float | None:
+        """Remove what is left of other revisions if the store confirms the order; seconds until another try."""
+        if not step.tidy or self._orders.get(order.id) is None:
+            return None
+        try:
+            if self._confirmed(order) is None:
+                return 0.0
+        except TemporaryError as error:
+            log.info("%s: %s", order.id, error)
+            return error.delay
+        self._hands.carry_out(order, step.tidy, actual)
+        return 0.0
+
+    def _until(self, moment: datetime | None) -> float:
+        """Seconds until then, and at most RECHECK: the wall clock may be set meanwhile."""
+        if moment is None:
+            return RECHECK
+        return min(max((moment - self._environment.now()).total_seconds(), 0.0) + HAIR, RECHECK)
 
     def _carry_out(self, order: Order, step: Plan, actual: Actual) -> bool:
         """Whether the order is still there afterwards."""
@@ -164,13 +223,17 @@ class Deploy:
             and before.observed_generation == order.instance.generation
         )
         done = self._hands.carry_out(order, step.actions, actual)
-        if repaired and done.words and order.instance.goal == "start":
+        if repaired and done.words and order.goal == "start":
             self._event(order, "Repaired", done.words)
         if done.refused:
             self._event(order, "StartRefused", done.refused, warning=True)
         if done.finish:
             self._finish(order, version)
             return False
+        if step.beside:
+            beside = self._hands.carry_out(order.of_serving(), step.beside, actual.serving or actual)
+            if beside.refused:
+                self._event(order, "StartRefused", beside.refused, warning=True)
         return True
 
     def _confirmed(self, order: Order) -> int | None:
@@ -218,32 +281,38 @@ class Deploy:
         self._reporter.forget(keys.instance_status(order.instance.node, order.id))
         self._looker.forget(order.instance.uid)
         self._last.pop(order.id, None)
+        self._attempts.forget(order.id)
         if known:
             log.info("undeployed %s", order.id)
 
     # --- what is reported ---
 
     def _report(
-        self, order: Order, step: Plan, actual: Actual, next_try: datetime | None, *, transient: bool
+        self, order: Order, step: Plan, actual: Actual, waits: Gate | None, *, transient: bool
     ) -> None:
         previous = self._previous(order.id)
         instance = order.instance
+        revision = order.obeyed.launched if order.replaces else instance.revision.id
         base = self._restarts_before.setdefault(
-            instance.revision.id,
-            previous.restarts if previous is not None and previous.revision == instance.revision.id else 0,
+            revision,
+            previous.restarts if previous is not None and previous.revision == revision else 0,
         )
         status = status_of(
             order,
             step,
             actual,
-            restarts=base + self._restarts(instance.uid, instance.revision.id),
-            next_try=next_try if step.phase == "pulling" else None,
+            waits=waits,
+            frozen=self._node.frozen(),
+            restarts=base + self._restarts(instance.uid, revision),
             now=self._environment.now(),
             previous=previous,
         )
         self._tell_transition(order, previous, status)
         self._last[order.id] = status
         self._reporter.status(keys.instance_status(instance.node, order.id), status, transient=transient)
+        if order.drained and status.phase == "stopped" and (previous is None or previous.phase != "stopped"):
+            for other in self._orders.all():
+                self._wake(other.id, f"{order.id} was drained")
 
     def _tell_transition(self, order: Order, previous: InstanceStatus | None, status: InstanceStatus) -> None:
         before = previous.phase if previous is not None and previous.uid == status.uid else None
@@ -260,6 +329,8 @@ class Deploy:
             self._event(order, "RecordUnreadable", status.message, warning=True)
         elif status.phase == "pulling" and before != "pulling":
             self._event(order, "Pulling", status.message)
+        elif status.phase == "failed" and order.failed is not None and not _rolled_back(previous):
+            self._event(order, "RolledBack", status.message, warning=True)
 
     def _event(self, order: Order, reason: str, message: str, *, warning: bool = False) -> None:
         self._reporter.event(reason, message, instance=order.id, uid=order.instance.uid, warning=warning)
@@ -302,3 +373,7 @@ class Deploy:
     def _publish(self, key: str, status: InstanceStatus) -> None:
         self._last[status.id] = status
         self._reporter.status(key, status)
+
+
+def _rolled_back(status: InstanceStatus | None) -> bool:
+    return status is not None and any(c.type == "RolledBack" for c in status.conditions)

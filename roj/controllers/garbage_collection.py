@@ -18,6 +18,7 @@ from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance
 from roj.controllers import garbage, labels
 from roj.controllers.garbage import Garbage, container_garbage, image_garbage, network_garbage
+from roj.controllers.gate import words_of
 from roj.controllers.image_puller import ImagePuller
 from roj.controllers.orders import Orders
 from roj.controllers.this_node import ThisNode
@@ -123,6 +124,8 @@ class GarbageCollection:
             raise CollectionRefused(
                 "the node is in no cluster, or another machine is its agent, or it was forgotten"
             )
+        if (mark := self._node.frozen()) is not None:
+            raise CollectionRefused(f"the node is {words_of(mark, 'frozen')}")
         containers = self._runtime.containers()
         mine = [c for c in containers if self._owned(c) is not None]
         networks = self._runtime.networks(labels.of_node(self._node.cluster(), self._node.name))
@@ -193,11 +196,9 @@ class GarbageCollection:
     def _needed_now(self, reference: str) -> bool:
         """A last look at what this node obeys: an order may have come since the plan."""
         return any(
-            container.image == reference
+            order.app is None or any(c.image == reference for app in order.apps for c in app.containers)
             for order in self._orders.all()
-            if order.app is not None
-            for container in order.app.containers
-        ) or any(order.app is None for order in self._orders.all())
+        )
 
     def _desired(self) -> _Desired:
         with self._clients.client() as store:

@@ -12,11 +12,7 @@ from dataclasses import dataclass, field
 
 from roj.api.app import Container
 from roj.controllers import labels
-from roj.controllers.crashes import Crashes, Slot
-from roj.controllers.look import Looker
-from roj.controllers.order import Order
-from roj.controllers.orders import Orders
-from roj.controllers.plan import (
+from roj.controllers.actions import (
     Action,
     Actual,
     Create,
@@ -31,9 +27,14 @@ from roj.controllers.plan import (
     Stop,
     Unpause,
 )
+from roj.controllers.crashes import Crashes, Slot
+from roj.controllers.look import Looker
+from roj.controllers.order import Order
+from roj.controllers.orders import Orders
 from roj.controllers.ports import NoPortFree, bindings, choose_ports, environment_of, port_key
 from roj.controllers.subnets import free_subnets, prefix_for
 from roj.controllers.this_node import ThisNode
+from roj.controllers.upgrade import starts_first
 from roj.environment import Environment
 from roj.framework.errors import TemporaryError
 from roj.runtime.interface import (
@@ -220,7 +221,7 @@ class Hands:
 
     def _give_up_ports(self, order: Order, name: str, id: str) -> None:
         """After "already allocated": other dynamic ports next time. The container has the old ones built in."""
-        current = self._orders.get(order.id) or order
+        current = self._current(order)
         app = current.app
         dynamic = [
             port_key(name, port.key)
@@ -229,41 +230,56 @@ class Hands:
             if container.name == name and port.host is None
         ]
         if dynamic:
-            kept = {key: port for key, port in current.obeyed.ports.items() if key not in dynamic}
+            kept = {key: port for key, port in current.ports.items() if key not in dynamic}
             self._orders.assign_ports(current, kept)
             self._runtime.remove(id)
 
     def _ports(self, order: Order) -> dict[str, int]:
-        """The node's ports for the order's dynamic ones, chosen and noted where they are not yet."""
-        current = self._orders.get(order.id) or order
+        """The node's ports for the order's dynamic ones, chosen and noted where they are not yet.
+
+        A revision that takes the place of another one, and not beside it, goes on with the same ones.
+        """
+        current = self._current(order)
         app = current.app
         assert app is not None
         wanted = [port_key(c.name, p.key) for c in app.containers for p in c.ports if p.host is None]
-        if all(key in current.obeyed.ports for key in wanted):
-            return dict(current.obeyed.ports)
+        if all(key in current.ports for key in wanted):
+            return dict(current.ports)
+        inherited = current.of_serving().ports if current.replaces and not starts_first(current) else {}
         with self._choosing:
             chosen = choose_ports(
                 app.containers,
-                current.obeyed.ports,
+                {**inherited, **current.ports},
                 port_range=self._node.port_range,
-                taken=tuple(self._promised(current.id)),
+                taken=tuple(self._promised(current)),
                 in_use=self._runtime.port_in_use,
                 random=self._environment.random,
             )
             self._orders.assign_ports(current, chosen)
         return chosen
 
-    def _promised(self, but: str) -> Iterable[tuple[str, int]]:
+    def _promised(self, but: Order) -> Iterable[tuple[str, int]]:
         """Ports that others have or will have: containers of anybody, fixed ports and choices of our own orders."""
         for summary in self._runtime.containers():
             for port in summary.ports:
                 yield port.protocol, port.host
         for order in self._orders.all():
-            if order.app is not None:
-                yield from order.app.spec.host_ports()
-            if order.id != but:
-                for key, number in order.obeyed.ports.items():
-                    yield key.rpartition("/")[2], number
+            for app in (order.app, order.serving_app):
+                if app is not None:
+                    yield from app.host_ports()
+            for revision, chosen in order.obeyed.ports.items():
+                if (order.id, revision) != (but.id, but.instance.revision.id):
+                    for key, number in chosen.items():
+                        yield key.rpartition("/")[2], number
+
+    def _current(self, order: Order) -> Order:
+        """The order with what was noted meanwhile, of the revision that `order` is seen for."""
+        current = self._orders.get(order.id)
+        if current is None or current.instance.uid != order.instance.uid:
+            return order
+        if current.instance.revision.id == order.instance.revision.id:
+            return current
+        return current.of_serving() if current.obeyed.launched == order.instance.revision.id else order
 
     def _network(self, order: Order, actual: Actual) -> str:
         """The revision's network, made if need be. Network names do not collide: it is found by its labels."""

@@ -11,12 +11,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import ClassVar
 
 from pydantic import Field
 
 from roj.api.faults import UnreadableRecord
 from roj.api.record import Part, Record, Time
+from roj.controllers.actions import Pull
 from roj.controllers.orders import Orders
 from roj.controllers.state import StateDirectory
 from roj.controllers.this_node import ThisNode
@@ -51,8 +53,14 @@ class PulledImages(Record):
 @dataclass(frozen=True, slots=True)
 class _Known:
     message: str
+    moved: float
+    """When there was progress last, on the monotonic clock."""
     failures: int = 0
+    failed: float = -inf
+    """When a try failed last, on the monotonic clock."""
     next_try: datetime | None = None
+    refusal: str = ""
+    """`ImageNotFound` or `ImageDenied`: the registry's last word."""
 
 
 class ImagePuller:
@@ -92,21 +100,28 @@ class ImagePuller:
         self._noting = environment.lock()
         self._pulled = self._read()
 
-    def ask(self, reference: str) -> tuple[str, datetime | None]:
-        """Have an image pulled, unless that is under way or waits for its next try; what is known of it."""
+    def ask(self, reference: str, since: float = -inf) -> Pull:
+        """Have an image pulled, unless that is under way or waits for its next try; what is known of it.
+
+        Args:
+            since: when the one who asks began to, on the monotonic clock: a failure before does not count for it, and
+                it does not wait for the next try.
+        """
+        now = self._environment.monotonic()
         with self._lock:
             known = self._known.get(reference)
-            if known is None:
-                self._known[reference] = _Known(f"pulling {reference}")
-        if known is None:
+            fresh = known is None or (known.next_try is not None and known.failed < since)
+            if known is None or fresh:
+                known = _Known(f"pulling {reference}", now, known.failures if known is not None else 0)
+                self._known[reference] = known
+        if fresh:
             self._enqueue(reference, "an instance needs it")
-            return f"pulling {reference}", None
-        return known.message, known.next_try
+        return Pull(known.message, known.next_try, known.refusal, now - max(known.moved, since))
 
     def reconcile(self, reference: str) -> float | None:
         """Pull one image, if an instance still needs it."""
         needing = self._needing(reference)
-        if not needing or not self._node.may_act():
+        if not needing or not self._node.may_change():
             self._forget(reference)
             return None
         if not self._claim(reference):
@@ -174,19 +189,20 @@ class ImagePuller:
         return [
             order.id
             for order in self._orders.all()
-            if order.app is not None
-            and order.instance.goal == "start"
-            and any(container.image == reference for container in order.app.containers)
+            if order.instance.goal == "start" or order.goal == "start"
+            if any(c.image == reference for app in order.apps for c in app.containers)
         ]
 
     def _failed(self, reference: str, problem: Exception, needing: list[str]) -> TemporaryError:
         with self._lock:
-            known = self._known.get(reference)
+            known, now = self._known.get(reference), self._environment.monotonic()
             failures = known.failures + 1 if known is not None else 1
             delay = max(1.0, _BACKOFF.delay(failures, self._environment.random))
             next_try = self._environment.now() + timedelta(seconds=delay)
             message = f"{reference}: {problem}"
-            self._known[reference] = _Known(message, failures, next_try)
+            refusal = type(problem).__name__ if isinstance(problem, ImageNotFound | ImageDenied) else ""
+            moved = known.moved if known is not None else now
+            self._known[reference] = _Known(message, moved, failures, now, next_try, refusal)
         for id in needing:
             self._tell("PullFailed", message, id, True)
             self._wake(id, "its image could not be pulled")
@@ -195,7 +211,8 @@ class ImagePuller:
     def _progress(self, reference: str, words: str) -> None:
         with self._lock:
             known = self._known.get(reference)
-            self._known[reference] = _Known(f"{reference}: {words}", known.failures if known else 0)
+            now = self._environment.monotonic()
+            self._known[reference] = _Known(f"{reference}: {words}", now, known.failures if known else 0)
         for id in self._needing(reference):
             self._wake(id, words)
 

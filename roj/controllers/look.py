@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from roj.controllers import labels
+from roj.controllers.actions import Actual, Pull, Refusal
 from roj.controllers.crashes import Crashes, Slot, Trouble
 from roj.controllers.labels import Owned
 from roj.controllers.order import Order
-from roj.controllers.plan import Actual, Refusal
 from roj.controllers.this_node import ThisNode
 from roj.environment import Environment
 from roj.runtime.interface import ContainerDetails, Network, NotFound, Runtime
@@ -80,16 +82,35 @@ class Looker:
         before = self._uptimes.before()
         found = self.containers(order.id)
         networks: tuple[Network, ...] = ()
-        if order.app is None or len(order.app.containers) > 1:
+        if _may_have_networks(order, found):
             networks = self._runtime.networks(
                 labels.of_instance(self._node.cluster(), self._node.name, order.id)
             )
-        uptime, news = {}, []
+        uptime = {c.id: self._uptimes.of(c, before) for c in found if c.state == "running"}
+        actual, news = self._seen_for(order, found, networks, uptime)
+        if order.replaces:
+            serving, more = self._seen_for(order.of_serving(), found, networks, uptime)
+            actual, news = replace(actual, serving=serving), [*news, *more]
+        return actual, tuple(news)
+
+    def begins(self, order: Order) -> None:
+        """The order's revision is tried anew: what was counted of it before is forgotten."""
+        self._crashes.forget(order.instance.uid, order.instance.revision.id)
+        for slot in [slot for slot in list(self.refusals) if slot.revision == order.instance.revision.id]:
+            self.refusals.pop(slot, None)
+
+    def _seen_for(
+        self,
+        order: Order,
+        found: tuple[ContainerDetails, ...],
+        networks: tuple[Network, ...],
+        uptime: Mapping[str, float],
+    ) -> tuple[Actual, list[str]]:
+        """What there is, as it is to be seen for the order's revision."""
+        news: list[str] = []
         for container in found:
-            if container.state == "running":
-                uptime[container.id] = self._uptimes.of(container, before)
             owned = labels.parse(container.labels)
-            if owned is not None and owned.belongs_to(order.instance) and order.instance.goal == "start":
+            if owned is not None and owned.belongs_to(order.instance) and order.goal == "start":
                 planned = (
                     container.id not in self._docker_restarts
                     and container.restart_policy == "no"
@@ -114,7 +135,7 @@ class Looker:
             waits={name: self._crashes.wait(slot) for name, slot in slots.items()},
             refusals={name: self.refusals[slot] for name, slot in slots.items() if slot in self.refusals},
         )
-        return actual, tuple(news)
+        return actual, news
 
     def stopping(self, id: str) -> None:
         """The container is about to be stopped as planned: its end is no crash."""
@@ -135,12 +156,12 @@ class Looker:
         for slot in [slot for slot in list(self.refusals) if slot.uid == uid]:
             self.refusals.pop(slot, None)
 
-    def _missing(self, order: Order, found: tuple[ContainerDetails, ...]) -> dict[str, str]:
-        if order.app is None or order.instance.goal != "start":
+    def _missing(self, order: Order, found: tuple[ContainerDetails, ...]) -> dict[str, Pull]:
+        if order.app is None or order.goal != "start":
             return {}
         present = labels.current(found, order.instance)
         references = dict.fromkeys(c.image for c in order.app.containers if c.name not in present)
-        return {reference: "" for reference in references if self._runtime.image(reference) is None}
+        return {reference: Pull() for reference in references if self._runtime.image(reference) is None}
 
     def _account(self, owned: Owned, found: ContainerDetails, uptime: float) -> list[str]:
         """Count crashes: ours, and those that Docker's own restart mended."""
@@ -161,6 +182,13 @@ class Looker:
             if new and not trouble.by_hand:
                 news.append(_words(owned.container, found, trouble))
         return news
+
+
+def _may_have_networks(order: Order, found: tuple[ContainerDetails, ...]) -> bool:
+    """Whether it is worth asking: an app of one container has none."""
+    apps = [order.app, *([order.serving_app] if order.replaces else [])]
+    several = any(app is None or len(app.containers) > 1 for app in apps)
+    return several or any(not labels.is_current(c.labels, order.instance) for c in found)
 
 
 def _lasted(found: ContainerDetails) -> float:

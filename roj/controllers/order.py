@@ -7,20 +7,36 @@ same key had the same ModifyIndex and generation for another order.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from roj.api.app import App, AppReference
-from roj.api.instance import Instance, Revision
-from roj.api.record import Record, Time
+from roj.api.instance import REVISIONS, Goal, Instance, Revision
+from roj.api.record import Part, Record, Time
 from roj.controllers.labels import Owned
 
 FINISHED_DAYS = 30
 FINISHED_LEAST = 1000
 """Undeploys are remembered for 30 days, and at least the last 1,000 (DESIGN.md section 3)."""
+
+
+class FailedUpgrade(Part):
+    """An upgrade failed: its revision is not tried again before an operator sets it again."""
+
+    revision: str
+    generation: int
+    """The generation that had set it."""
+    reason: str
+    """`ExitsAgainAndAgain`, `StartRefused`, `ImageNotFound`, `ImageDenied`, `PullStalled` or `LaunchTimeout`."""
+    message: str
+    when: Time
+
+    def of(self, revision: Revision) -> bool:
+        """Whether it stands for the revision as it was set last."""
+        return (self.revision, self.generation) == (revision.id, revision.generation)
 
 
 class Obeyed(Record):
@@ -31,10 +47,20 @@ class Obeyed(Record):
     instance: Instance
     past: tuple[str, ...] = ()
     """Change ids that were obeyed before, newest first, of earlier lives too: none is obeyed a second time."""
-    launched: str = ""
-    """The revision that was launched last: what a hold keeps and repairs."""
-    ports: dict[str, int] = Field(default_factory=dict)
-    """The node's port by `CONTAINER:80/tcp`, of the ports that this node chose."""
+    serving: Revision | None = None
+    """The revision that was launched last: what a hold keeps and repairs, and a failed upgrade falls back to."""
+    idle: bool = False
+    """Before this order, and since the last launch, the goal was `stop`: nothing serves."""
+    waiting: bool = False
+    """The record's change is not acted on yet: it waits for its time or a window."""
+    failed: FailedUpgrade | None = None
+    ports: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """The node's port by `CONTAINER:80/tcp`, of the ports that this node chose, by revision."""
+
+    @property
+    def launched(self) -> str:
+        """The id of the revision that was launched last; empty: none was."""
+        return self.serving.id if self.serving is not None else ""
 
 
 class Finished(Record):
@@ -109,7 +135,9 @@ class Order:
 
     obeyed: Obeyed
     app: App | None = None
-    """None: not read from the store yet."""
+    """Of the revision that should run. None: not read from the store yet."""
+    serving_app: App | None = None
+    """Of the revision that serves, where that is another. None: not read from the store yet."""
     mode: Mode = "obey"
     absent: bool = False
     """The store has no record of the instance: it is unclaimed."""
@@ -119,6 +147,8 @@ class Order:
     """The node finished its undeploy and the store has it again: nothing of it was obeyed."""
     unreadable: str = ""
     """Why the store's record does not parse; the last good one is obeyed."""
+    drained: bool = False
+    """Its node is being emptied, and it is its turn: it is stopped, and its goal stays."""
 
     @property
     def instance(self) -> Instance:
@@ -129,15 +159,61 @@ class Order:
         return self.instance.id
 
     @property
+    def goal(self) -> Goal:
+        """What is acted on: the record's goal, unless its node is drained, or the change waits and all stays as it is."""
+        if self.obeyed.waiting:
+            up = self.obeyed.serving is not None and not self.obeyed.idle and not self.drained
+            return "start" if up else "stop"
+        return "stop" if self.drained and self.instance.goal == "start" else self.instance.goal
+
+    @property
     def serves(self) -> bool:
-        """Whether containers of its revision are to be kept running."""
-        if self.instance.goal != "start":
-            return False
-        return self.mode == "obey" or self.obeyed.launched == self.instance.revision.id
+        """Whether containers are to be kept running that the store does not ask for now (it went back, or lost it)."""
+        return self.goal == "start" and (self.mode == "obey" or self.obeyed.serving is not None)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether another revision serves than the one that should run: an upgrade is due, or has failed."""
+        return self.obeyed.serving is not None and self.obeyed.serving.id != self.instance.revision.id
+
+    @property
+    def failed(self) -> FailedUpgrade | None:
+        """Why its revision is not tried any more."""
+        failed = self.obeyed.failed
+        return failed if failed is not None and failed.of(self.instance.revision) else None
+
+    @property
+    def apps(self) -> tuple[App, ...]:
+        """The apps of the revisions that should run and that serves, as far as they are known."""
+        return tuple(app for app in (self.app, self.serving_app) if app is not None)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The node's ports that its revision's dynamic ones have got."""
+        return self.obeyed.ports.get(self.instance.revision.id, {})
+
+    def of_serving(self) -> Order:
+        """The same order as if it asked for the revision that serves."""
+        serving = self.obeyed.serving
+        assert serving is not None
+        others = tuple(each for each in self.instance.revisions if each.id != serving.id)
+        instance = self.instance.model_copy(
+            update={"app": serving.app, "revisions": (serving, *others)[:REVISIONS], "goal": "start"}
+        )
+        app = self.serving_app if self.replaces else self.app
+        return replace(self, obeyed=self.obeyed.model_copy(update={"instance": instance}), app=app)
 
     def references(self) -> tuple[AppReference, ...]:
         """The apps that its revisions run: what may be rolled back to."""
-        return tuple(revision.app for revision in self.instance.revisions)
+        kept = [revision.app for revision in self.instance.revisions]
+        serving = [self.obeyed.serving.app] if self.obeyed.serving is not None else []
+        return tuple(dict.fromkeys([*kept, *serving]))
+
+
+def serving_by_labels(seen: Instance, containers: Iterable[Owned]) -> Revision | None:
+    """The revision that served before the state was lost: an older one of the record that still has containers."""
+    there = {found.revision for found in containers if found.uid == seen.uid}
+    return next((revision for revision in seen.revisions[1:] if revision.id in there), None)
 
 
 def from_labels(found: Owned, when: Time) -> Instance:

@@ -16,7 +16,17 @@ from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance
 from roj.api.record import digest_of
 from roj.controllers.labels import Owned
-from roj.controllers.order import PAST, Finished, Mode, Obeyed, Order, from_labels, judge
+from roj.controllers.order import (
+    PAST,
+    FailedUpgrade,
+    Finished,
+    Mode,
+    Obeyed,
+    Order,
+    from_labels,
+    judge,
+    serving_by_labels,
+)
 from roj.controllers.state import StateDirectory
 from roj.environment import Environment
 from roj.framework.watcher import View
@@ -37,6 +47,7 @@ class Orders:
         node: str,
         *,
         containers: Callable[[], Iterable[Owned]],
+        waits: Callable[[Order], bool],
         wake: Callable[[str, str], None],
     ) -> None:
         """Read the orders of the state directory.
@@ -47,6 +58,7 @@ class Orders:
             clients: for the `consistent` second look.
             node: this node's name.
             containers: what the labels of this node's containers say; asked for only where orders were lost.
+            waits: whether a change that is new is kept back for now.
             wake: called with an instance's id and the reason whenever its order is another.
         """
         self._environment = environment
@@ -55,6 +67,7 @@ class Orders:
         self._prefix = keys.instances(node)
         self._node = node
         self._containers = containers
+        self._waits = waits
         self._wake = wake
         self._lock = environment.lock()
         self._writing = environment.lock()
@@ -75,15 +88,12 @@ class Orders:
         """The order for an instance, with its app where it is known."""
         with self._lock:
             order = self._orders.get(id)
-            return replace(order, app=self._apps.get(order.instance.app.digest)) if order else None
+            return self._with_apps(order) if order else None
 
     def all(self) -> tuple[Order, ...]:
         """All orders, by id."""
         with self._lock:
-            return tuple(
-                replace(order, app=self._apps.get(order.instance.app.digest))
-                for _, order in sorted(self._orders.items())
-            )
+            return tuple(self._with_apps(order) for _, order in sorted(self._orders.items()))
 
     def app(self, reference: AppReference) -> App | None:
         """An app that an order refers to, if it is known."""
@@ -172,14 +182,38 @@ class Orders:
             self._apps[reference.digest] = app
 
     def launched(self, order: Order) -> None:
-        """Note that the order's revision was launched. Raises OSError."""
-        if order.obeyed.launched != order.instance.revision.id:
-            self._amend(order, {"launched": order.instance.revision.id})
+        """Note that the order's revision was launched, before anything of the one before is removed. Raises OSError."""
+        revision = order.instance.revision
+        if order.obeyed.serving != revision or order.obeyed.idle or order.obeyed.failed is not None:
+            self._amend(order, {"serving": revision, "idle": False, "failed": None})
+
+    def failed(self, order: Order, reason: str, message: str) -> None:
+        """Note that the upgrade to the order's revision failed, before the old one is started. Raises OSError."""
+        revision = order.instance.revision
+        failed = FailedUpgrade(
+            revision=revision.id, generation=revision.generation, reason=reason, message=message,
+            when=self._environment.now(),
+        )  # fmt: skip
+        self._amend(order, {"failed": failed})
+
+    def begin(self, order: Order) -> None:
+        """Note that the order's change waits no longer, before it is acted on. Raises OSError."""
+        if order.obeyed.waiting:
+            self._amend(order, {"waiting": False})
 
     def assign_ports(self, order: Order, ports: Mapping[str, int]) -> None:
-        """Note the dynamic ports before anything is created with them. Raises OSError."""
-        if order.obeyed.ports != ports:
-            self._amend(order, {"ports": dict(ports)})
+        """Note the dynamic ports of the order's revision before anything is created with them. Raises OSError."""
+        if order.ports == ports:
+            return
+        with self._writing:
+            with self._lock:
+                current = self._orders.get(order.id)
+            if current is None or current.instance.uid != order.instance.uid:
+                return
+            kept = (current.instance.revision.id, current.obeyed.launched)
+            assigned = {**current.obeyed.ports, order.instance.revision.id: dict(ports)}
+            assigned = {revision: of for revision, of in assigned.items() if revision in kept}
+            self._write(current, current.obeyed.model_copy(update={"ports": assigned}))
 
     def finishing(self, order: Order) -> None:
         """Note an undeploy as finished, before the store is told. Raises OSError."""
@@ -202,7 +236,7 @@ class Orders:
                 if current is None or current.instance.change != order.instance.change:
                     return False
                 del self._orders[order.id]
-                used = {other.instance.app.digest: None for other in self._orders.values()}
+                used = {app.digest: None for other in self._orders.values() for app in other.references()}
                 unused = [digest for digest in self._apps if digest not in used]
                 for digest in unused:
                     del self._apps[digest]
@@ -294,7 +328,7 @@ class Orders:
             labelled = [found for found in self._labels_of(seen.id) if found.uid == seen.uid]
             if labelled:
                 instance = from_labels(labelled[-1], self._environment.now())
-                lost = Obeyed(instance=instance, launched=instance.revision.id)
+                lost = Obeyed(instance=instance, serving=instance.revision)
                 self._put(Order(lost, mode="preserve", held=seen), "StoreWentBack")
             else:
                 nothing = Order(Obeyed(instance=seen), mode="keep", held=seen, resurrected=True)
@@ -318,18 +352,20 @@ class Orders:
         with self._writing:
             with self._lock:
                 before = self._orders.get(seen.id)
-            launched = ""
-            ports: dict[str, int] = {}
             past: tuple[str, ...] = ()
             if before is not None and not before.resurrected:
                 past = before.obeyed.past
                 if before.instance.change != seen.change:
                     past = (before.instance.change, *past)[:PAST]
+            obeyed = Obeyed(instance=seen, past=past)
             if before is not None and before.instance.uid == seen.uid and not before.resurrected:
-                launched = before.obeyed.launched
-                if before.instance.revision.id == seen.revision.id:
-                    ports = before.obeyed.ports
-            obeyed = Obeyed(instance=seen, past=past, launched=launched, ports=ports)
+                obeyed = before.obeyed.model_copy(update={"instance": seen, "past": past})
+                if not before.obeyed.waiting:  # else the change before this one was never acted on
+                    idle = before.obeyed.idle or before.instance.goal == "stop"
+                    obeyed = obeyed.model_copy(update={"idle": idle})
+            elif before is None and (found := serving_by_labels(seen, self._labels_of(seen.id))) is not None:
+                obeyed = obeyed.model_copy(update={"serving": found})
+            obeyed = obeyed.model_copy(update={"waiting": self._waits(Order(obeyed))})
             self._state.write(f"orders/{seen.id}", obeyed.encode())
             with self._lock:
                 self._orders[seen.id] = Order(obeyed)
@@ -340,19 +376,31 @@ class Orders:
         with self._writing:
             with self._lock:
                 current = self._orders.get(order.id)
-            if current is None or current.instance.revision.id != order.instance.revision.id:
+            if current is None or current.instance.revision != order.instance.revision:
                 return
-            obeyed = current.obeyed.model_copy(update=update)
-            self._state.write(f"orders/{order.id}", obeyed.encode())
-            with self._lock:
-                self._orders[order.id] = replace(current, obeyed=obeyed)
+            self._write(current, current.obeyed.model_copy(update=update))
+
+    def _write(self, current: Order, obeyed: Obeyed) -> None:
+        """Put `obeyed` in the place of what is noted; `_writing` is held."""
+        self._state.write(f"orders/{current.id}", obeyed.encode())
+        with self._lock:
+            self._orders[current.id] = replace(current, obeyed=obeyed)
+
+    def _with_apps(self, order: Order) -> Order:
+        """The order with its apps as far as they are known; `_lock` is held."""
+        serving = order.obeyed.serving if order.replaces else None
+        return replace(
+            order,
+            app=self._apps.get(order.instance.app.digest),
+            serving_app=self._apps.get(serving.app.digest) if serving is not None else None,
+        )
 
     def _put(self, order: Order, reason: str) -> None:
         with self._writing, self._lock:
             current = self._orders.get(order.id)
             if current is not None and current.instance == order.instance:
                 order = replace(order, obeyed=current.obeyed)  # what was noted beside it meanwhile
-            self._orders[order.id] = replace(order, app=None)
+            self._orders[order.id] = replace(order, app=None, serving_app=None)
         self._wake(order.id, reason)
 
     def _read(self, id: str) -> Entry | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
 from roj.api.condition import Condition, with_condition
-from roj.api.instance import ContainerStatus, Instance, InstanceStatus, Phase
+from roj.api.instance import LINEAGE, ContainerStatus, Instance, InstanceStatus, Outcome, Phase
+from roj.api.node import Mark
 from roj.controllers import labels
+from roj.controllers.actions import Actual, Plan
 from roj.controllers.crashes import MANY
+from roj.controllers.ending import runs
+from roj.controllers.gate import Gate, words_of
 from roj.controllers.order import Order
-from roj.controllers.plan import Actual, Plan
 from roj.runtime.interface import ContainerDetails
 
 SAME_TRY = timedelta(seconds=2)
@@ -23,22 +26,24 @@ def status_of(
     plan: Plan,
     actual: Actual,
     *,
+    waits: Gate | None,
+    frozen: Mark | None,
     restarts: int,
-    next_try: datetime | None,
     now: datetime,
     previous: InstanceStatus | None,
 ) -> InstanceStatus:
     """The status to report after `plan` was carried out and `actual` is there.
 
     Args:
+        waits: what keeps the order's change back.
+        frozen: the node changes nothing.
         restarts: starts after a crash since the revision was launched.
-        next_try: when an image that is missing is asked for again.
         previous: the status reported last; `since` and conditions go on from it.
     """
     instance = order.instance
     phase = _phase(order, plan)
-    if plan.waiting and plan.after is not None:
-        next_try = now + timedelta(seconds=plan.after)
+    shown, there = _shown(order, actual)
+    next_try = _next_try(plan, there, now)
     if previous is not None and previous.uid != instance.uid:
         previous = None
     if (
@@ -48,24 +53,39 @@ def status_of(
         and abs(previous.next_try - next_try) < SAME_TRY
     ):
         next_try = previous.next_try
-    containers = _containers(order, actual)
+    containers = _containers(shown, there)
+    held_back = waits is not None or (
+        frozen is not None and bool(plan.actions or plan.beside or plan.failure)
+    )
+    acted_on = instance.generation
+    if order.resurrected or held_back:
+        acted_on = previous.observed_generation if previous is not None and not order.resurrected else 0
     aside = order.held is not None or order.absent or bool(order.unreadable)
     return InstanceStatus(
         id=instance.id,
         node=instance.node,
         uid=instance.uid,
-        app=instance.revision.app,
+        app=shown.instance.revision.app,
         phase=phase,
         goal=instance.goal,
-        observed_generation=0 if order.resurrected else instance.generation,
-        revision=instance.revision.id,
+        observed_generation=acted_on,
+        revision=shown.instance.revision.id,
         since=previous.since if previous is not None and previous.phase == phase else now,
         message=_message(order, plan),
         restarts=restarts,
         next_try=next_try,
         ports=_ports(containers),
         containers=containers,
-        conditions=_conditions(order, plan, actual, now, previous.conditions if previous is not None else ()),
+        conditions=_conditions(
+            [
+                *_facts(order, plan, there),
+                *_facts_of_node(order, waits, frozen),
+                *_facts_of_upgrade(order, plan),
+            ],
+            now,
+            previous.conditions if previous is not None else (),
+        ),
+        outcomes=_outcomes(instance, phase, plan, now, previous) if not held_back else _past(previous),
         believed=instance if aside else None,
         believed_app=order.app if aside else None,
     )
@@ -143,16 +163,80 @@ def _two_orders(order: Order) -> str:
     )
 
 
-def _conditions(
-    order: Order, plan: Plan, actual: Actual, now: datetime, before: Iterable[Condition]
-) -> tuple[Condition, ...]:
-    found = []
+def _shown(order: Order, actual: Actual) -> tuple[Order, Actual]:
+    """The revision that serves, while another one should run: until the old one is stopped, or as the new one failed."""
+    if not order.replaces or actual.serving is None:
+        return order, actual
+    serving = order.of_serving()
+    up = any(runs(found) for found in labels.current(actual.containers, serving.instance).values())
+    if up or order.failed is not None or order.obeyed.waiting:
+        return serving, actual.serving
+    return order, actual
+
+
+def _next_try(plan: Plan, actual: Actual, now: datetime) -> datetime | None:
+    """When a start or a pull is tried again."""
+    if plan.waiting and plan.after is not None:
+        return now + timedelta(seconds=plan.after)
+    times = [pull.next_try for pull in actual.missing_images.values() if pull.next_try is not None]
+    return min(times, default=None) if plan.phase == "pulling" else None
+
+
+def _past(previous: InstanceStatus | None) -> tuple[Outcome, ...]:
+    return previous.outcomes if previous is not None else ()
+
+
+def _outcomes(
+    instance: Instance, phase: str, plan: Plan, now: datetime, previous: InstanceStatus | None
+) -> tuple[Outcome, ...]:
+    """With what became of this generation, as soon as that is certain, and of the one before."""
+    outcomes = _past(previous)
+    known = outcomes[0].generation if outcomes else 0
+    before = previous.observed_generation if previous is not None else 0
+    if known < before < instance.generation:
+        outcomes = (Outcome(generation=before, outcome="superseded", when=now), *outcomes)
+        known = before
+    ends: dict[str, Literal["launched", "stopped", "failed"]] = {
+        "launched": "launched", "stopped": "stopped", "failed": "failed",
+    }  # fmt: skip
+    if phase == "launched" and known == instance.generation and outcomes[0].outcome == "failed":
+        outcomes, known = outcomes[1:], 0  # it was tried again all the same
+    if phase in ends and known < instance.generation:
+        began = max(instance.when, instance.at) if instance.at is not None else instance.when
+        outcome = Outcome(
+            generation=instance.generation, outcome=ends[phase], when=now,
+            seconds=round(max(0.0, (now - began).total_seconds()), 3),
+            message=plan.message if phase == "failed" else "",
+        )  # fmt: skip
+        outcomes = (outcome, *outcomes)
+    return outcomes[:LINEAGE]
+
+
+def _facts_of_node(
+    order: Order, waits: Gate | None, frozen: Mark | None
+) -> Iterable[tuple[str, Literal["True"], str, str]]:
+    if waits is not None:
+        yield "Waiting", "True", waits.reason, waits.message
+    if frozen is not None:
+        yield "Frozen", "True", "NodeFrozen", words_of(frozen, "frozen")
+    if order.drained:
+        yield "Drained", "True", "NodeDrained", "its node is drained: `roj node uncordon` starts it again"
+
+
+def _facts_of_upgrade(order: Order, plan: Plan) -> Iterable[tuple[str, Literal["True"], str, str]]:
+    failed = order.failed
+    if failed is not None and order.replaces:
+        yield "RolledBack", "True", failed.reason, plan.message
+
+
+def _facts(order: Order, plan: Plan, actual: Actual) -> list[tuple[str, Literal["True", "False"], str, str]]:
+    found: list[tuple[str, Literal["True", "False"], str, str]] = []
     if order.held is not None:
         found.append(("StoreWentBack", "True", "OlderOrder", _two_orders(order)))
     if order.unreadable:
         found.append(("RecordUnreadable", "True", "DoesNotParse", order.unreadable))
     if actual.missing_images and plan.phase == "pulling":
-        words = "; ".join(actual.missing_images.values())
+        words = "; ".join(pull.message for pull in actual.missing_images.values())
         found.append(("ImageAvailable", "False", "Missing", words))
     ports = [refusal.message for refusal in actual.refusals.values() if refusal.reason == "PortTaken"]
     if ports:
@@ -164,6 +248,12 @@ def _conditions(
     ]
     if loops:
         found.append(("CrashLoop", "True", "ExitsAgainAndAgain", f"{', '.join(loops)} does not stay up"))
+    return found
+
+
+def _conditions(
+    found: Sequence[tuple[str, str, str, str]], now: datetime, before: Iterable[Condition]
+) -> tuple[Condition, ...]:
     old = [c for c in before if c.type in [kind for kind, *_ in found]]
     result: tuple[Condition, ...] = ()
     for kind, state, reason, message in found:
@@ -178,7 +268,7 @@ def _conditions(
 def _containers(order: Order, actual: Actual) -> tuple[ContainerStatus, ...]:
     mine = labels.current(actual.containers, order.instance)
     names = [c.name for c in order.app.containers] if order.app is not None else sorted(mine)
-    if order.instance.goal == "undeploy" or (order.instance.goal == "stop" and not mine):
+    if order.goal == "undeploy" or (order.goal == "stop" and not mine):
         names = [name for name in names if name in mine]
     images = {c.name: c.image for c in order.app.containers} if order.app is not None else {}
     return tuple(

@@ -7,13 +7,25 @@ from collections.abc import Callable
 
 from roj.api import keys
 from roj.api.app import App, AppReference, AppSpec
-from roj.api.instance import Goal, Instance, InstanceStatus, Write, changed, new_instance
+from roj.api.instance import (
+    Goal,
+    Instance,
+    InstanceStatus,
+    Revision,
+    Write,
+    changed,
+    new_instance,
+    rolled_back,
+    upgraded,
+)
+from roj.api.node import Node as NodeRecord
 from roj.api.record import digest_of
 from roj.controllers import labels
 from roj.controllers.anti_entropy import AntiEntropy
 from roj.controllers.crashes import Crashes
 from roj.controllers.deploy import Deploy
 from roj.controllers.garbage_collection import GarbageCollection, Limits
+from roj.controllers.gate import frozen, gate
 from roj.controllers.hands import Hands
 from roj.controllers.image_puller import ImagePuller
 from roj.controllers.labels import Owned
@@ -66,6 +78,7 @@ class Node:
         self.machine = self.docker.machine
         self.disk = Disk()
         self.may_act = True
+        self.declared = NodeRecord(name="n1", cluster=CLUSTER)
         self.start()
 
     def start(self) -> None:
@@ -75,7 +88,11 @@ class Node:
         self.store = FakeStore(self.world)
         clients = StorePool(self.still, self.store)
         self.reporter = Reporter(self.still, self.store, "n1")
-        node = ThisNode("n1", lambda: CLUSTER, lambda: self.may_act)
+        node = ThisNode(
+            "n1", lambda: CLUSTER, lambda: self.may_act,
+            record=lambda: self.declared,
+            frozen=lambda: frozen(self.declared, self.still.now()),
+        )  # fmt: skip
         self.crashes = Crashes(self.still)
         self.orders = Orders(
             self.still,
@@ -83,6 +100,7 @@ class Node:
             clients,
             "n1",
             containers=self._labelled,
+            waits=lambda order: gate(order, self.declared, self.still.now()) is not None,
             wake=lambda id, _: self.add("deploy", id),
         )
         looker = Looker(self.still, node, self.docker, self.crashes)
@@ -98,6 +116,7 @@ class Node:
         self.deploy = Deploy(
             self.still, node, self.orders, looker=looker, hands=self.hands, clients=clients,
             reporter=self.reporter, images=self.puller, restarts=self.crashes.restarts,
+            wake=lambda id, _: self.add("deploy", id),
         )  # fmt: skip
         self.compare = AntiEntropy(
             node, self.orders, self.docker, self.crashes, every=30.0,
@@ -194,6 +213,22 @@ class Node:
         instance = changed(self.record(id), Write(self.still.new_id(), self.still.now()), goal)
         self.write(instance)
         return instance
+
+    def upgrade(self, id: str, app: AppReference) -> Instance:
+        instance = upgraded(self.record(id), Write(self.still.new_id(), self.still.now()), app, {})
+        self.write(instance)
+        return instance
+
+    def roll_back(self, id: str, revision: Revision) -> Instance:
+        instance = rolled_back(self.record(id), Write(self.still.new_id(), self.still.now()), revision)
+        self.write(instance)
+        return instance
+
+    def declare(self, **marks: object) -> None:
+        """What operators declare of the node now."""
+        self.declared = self.declared.model_copy(update=marks)
+        for order in self.orders.all():
+            self.add("deploy", order.id)
 
     def write(self, instance: Instance) -> None:
         self.world.put(keys.instance("n1", instance.id), instance.encode())
