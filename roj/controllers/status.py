@@ -54,9 +54,7 @@ def status_of(
     ):
         next_try = previous.next_try
     containers = _containers(shown, there)
-    held_back = waits is not None or (
-        frozen is not None and bool(plan.actions or plan.beside or plan.failure)
-    )
+    held_back = waits is not None or frozen is not None
     acted_on = instance.generation
     if order.resurrected or held_back:
         acted_on = previous.observed_generation if previous is not None and not order.resurrected else 0
