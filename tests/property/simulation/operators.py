@@ -50,9 +50,10 @@ CATALOGUE: dict[str, tuple[Container, ...]] = {
         _container("back", "registry.example/back:1"),
     ),
     "crashing": (_container("main", "registry.example/plain:1", command=("sh", "-c", "sleep 3; exit 1")),),
+    "broken": (_container("main", "registry.example/plain:1", command=("sh", "-c", "exit 1")),),
     "missing": (_container("main", "registry.example/missing:1"),),
 }
-"""What the apps are, by name; `missing` has an image that is in no registry."""
+"""What the apps are, by name; `broken` is never launched, and `missing` has an image that is in no registry."""
 STEADY = ("plain", "port", "dynamic", "pair")
 """Apps that run for ever once they are launched."""
 

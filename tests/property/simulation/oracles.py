@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from roj.api import keys
-from roj.api.app import App
+from roj.api.app import App, AppSpec
 from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance, InstanceStatus
 from roj.api.node import Cluster
@@ -230,16 +230,17 @@ class Oracles:
             return
         if event.action == "start" and str(self.world.scheduler.current).startswith(f"{node.host}/"):
             self._no_resurrection(node, event.id)
-        live: dict[tuple[str, str], Container] = {}
+        live: dict[tuple[str, str], list[Container]] = {}
         for container in node.machine.containers():
             owned = owned_by_us(container)
             if owned is None or not container.live or container.id in node.machine.by_hand:
                 continue
             slot = (owned.node, f"{owned.instance}/{owned.container}")
-            if slot in live:
-                words = f"{live[slot].spec.name} and {container.spec.name} both live"
+            others = live.setdefault(slot, [])
+            if others and not (len(others) == 1 and _starts_first(others[0], container)):
+                words = f"{others[0].spec.name} and {container.spec.name} both live"
                 self.broken("at most one", "P3", words)
-            live[slot] = container
+            others.append(container)
         self._note_launched(node, before_death_of=event.id if event.action in {"die", "pause"} else "")
 
     def _note_launched(self, node: Node, before_death_of: str = "") -> None:
@@ -513,3 +514,12 @@ def services(node: Node, known: Mapping[str, Entry]) -> Iterator[str]:
             yield from (
                 f"{record.id}: {each.spec.name} runs, and it was stopped" for each in mine if each.live
             )
+
+
+def _starts_first(one: Container, other: Container) -> bool:
+    """Whether they are of two revisions that may be up together for the time of an upgrade."""
+    revisions = {each.spec.labels[labels.REVISION] for each in (one, other)}
+    apps = [
+        AppSpec(containers=CATALOGUE[each.spec.labels[labels.APP].partition(":")[0]]) for each in (one, other)
+    ]
+    return len(revisions) == 2 and all(app.starts_first for app in apps)

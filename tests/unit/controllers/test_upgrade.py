@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from roj.api.instance import Instance, InstanceStatus, Write, changed, upgraded
+from roj.api.app import AppReference
+from roj.api.instance import Goal, Instance, InstanceStatus, Write, changed, upgraded
 from roj.api.node import Drain, Mark
 from roj.controllers import labels
 from roj.runtime.interface import ContainerDetails
 from tests.unit.controllers.node import Node
 
-FIXED: dict[str, object] = {"ports": [{"container": 80, "host": 8080}]}
-DYNAMIC: dict[str, object] = {"ports": [{"container": 80}]}
-CRASHES: dict[str, object] = {"command": ["sh", "-c", "sleep 0.1; exit 3"]}
-NOT_THERE: dict[str, object] = {"command": ["no-such-program"]}
+FIXED: dict[str, Any] = {"ports": [{"container": 80, "host": 8080}]}
+DYNAMIC: dict[str, Any] = {"ports": [{"container": 80}]}
+CRASHES: dict[str, Any] = {"command": ["sh", "-c", "sleep 0.1; exit 3"]}
+NOT_THERE: dict[str, Any] = {"command": ["no-such-program"]}
 
 
 @pytest.fixture
@@ -23,19 +25,19 @@ def node() -> Node:
     return Node()
 
 
-def app(node: Node, version: str, *, image: str | None = None, **container: object) -> object:
+def app(node: Node, version: str, *, image: str | None = None, **container: Any) -> AppReference:
     return node.create("web", version, [{"name": "web", "image": image or f"web:{version}", **container}])
 
 
-def serving(node: Node, id: str = "web-a", *, version: str = "v1", **container: object) -> ContainerDetails:
-    node.launch(id, app(node, version, **container))  # type: ignore[arg-type]
+def serving(node: Node, id: str = "web-a", *, version: str = "v1", **container: Any) -> ContainerDetails:
+    node.launch(id, app(node, version, **container))
     node.run(10)
     assert node.phase(id) == "launched", node.status(id)
     return node.only(id)
 
 
-def upgrade(node: Node, version: str, id: str = "web-a", **container: object) -> Instance:
-    return node.upgrade(id, app(node, version, **container))  # type: ignore[arg-type]
+def upgrade(node: Node, version: str, id: str = "web-a", **container: Any) -> Instance:
+    return node.upgrade(id, app(node, version, **container))
 
 
 def status(node: Node, id: str = "web-a") -> InstanceStatus:
@@ -54,9 +56,7 @@ def conditions(node: Node, id: str = "web-a") -> dict[str, str]:
 
 
 @pytest.mark.parametrize("container", [FIXED, DYNAMIC, {"volumes": ["data:/data"]}, {}])
-def test_an_upgrade_leaves_one_container_of_the_new_revision(
-    node: Node, container: dict[str, object]
-) -> None:
+def test_an_upgrade_leaves_one_container_of_the_new_revision(node: Node, container: dict[str, Any]) -> None:
     serving(node, **container)
     record = upgrade(node, "v2", **container)
     node.run(30)
@@ -74,7 +74,7 @@ def test_an_upgrade_leaves_one_container_of_the_new_revision(
 
 @pytest.mark.parametrize(("container", "first"), [(FIXED, False), (DYNAMIC, True), ({}, True)])
 def test_start_first_runs_both_until_the_new_one_is_launched_and_stop_first_never_does(
-    node: Node, container: dict[str, object], first: bool
+    node: Node, container: dict[str, Any], first: bool
 ) -> None:
     old = serving(node, **container)
     upgrade(node, "v2", **container)
@@ -120,7 +120,7 @@ def test_the_pull_comes_before_the_stop_and_the_old_one_is_repaired_meanwhile(no
                         ("denied", "ImageDenied")]
 )  # fmt: skip
 def test_a_bad_upgrade_costs_nothing_and_is_not_tried_again(
-    node: Node, container: dict[str, object], bad: dict[str, object] | str, reason: str
+    node: Node, container: dict[str, Any], bad: dict[str, Any] | str, reason: str
 ) -> None:
     serving(node, **container)
     more = bad if isinstance(bad, dict) else {}
@@ -197,7 +197,7 @@ def test_a_rollback_to_what_still_serves_leaves_its_container_alone(node: Node) 
 
 
 @pytest.mark.parametrize("container", [FIXED, DYNAMIC])
-def test_a_rollback_after_an_upgrade_needs_no_registry(node: Node, container: dict[str, object]) -> None:
+def test_a_rollback_after_an_upgrade_needs_no_registry(node: Node, container: dict[str, Any]) -> None:
     serving(node, **container)
     first = node.record("web-a").revision
     upgrade(node, "v2", **container)
@@ -253,12 +253,12 @@ def test_a_state_that_is_lost_in_the_middle_costs_no_service(node: Node) -> None
 
 
 def test_an_app_of_several_containers_is_replaced_with_its_network(node: Node) -> None:
-    def pair(version: str) -> object:
+    def pair(version: str) -> AppReference:
         return node.create("web", version, [{"name": n, "image": f"{n}:{version}"} for n in ("a", "b")])
 
-    node.launch("web-a", pair("v1"))  # type: ignore[arg-type]
+    node.launch("web-a", pair("v1"))
     node.run(20)
-    node.upgrade("web-a", pair("v2"))  # type: ignore[arg-type]
+    node.upgrade("web-a", pair("v2"))
     node.run(60)
     assert status(node).phase == "launched"
     assert [c.labels[labels.APP] for c in node.containers("web-a")] == ["web:v2"] * 2
@@ -268,9 +268,9 @@ def test_an_app_of_several_containers_is_replaced_with_its_network(node: Node) -
 # --- time, windows, marks ---
 
 
-def later(node: Node, id: str, *, seconds: float, goal: str = "stop") -> None:
+def later(node: Node, id: str, *, seconds: float, goal: Goal = "stop") -> None:
     at = node.still.now() + timedelta(seconds=seconds)
-    node.write(changed(node.record(id), Write(node.still.new_id(), node.still.now(), at=at), goal))  # type: ignore[arg-type]
+    node.write(changed(node.record(id), Write(node.still.new_id(), node.still.now(), at=at), goal))
 
 
 def test_a_change_with_a_time_waits_for_it_and_what_served_is_repaired(node: Node) -> None:
@@ -298,7 +298,7 @@ def test_an_upgrade_with_a_time_is_pulled_before_and_swapped_then(node: Node) ->
     at = node.still.now() + timedelta(seconds=100)
     reference = app(node, "v2", **FIXED)
     write = Write(node.still.new_id(), node.still.now(), at=at)
-    node.write(upgraded(node.record("web-a"), write, reference, {}))  # type: ignore[arg-type]
+    node.write(upgraded(node.record("web-a"), write, reference, {}))
     node.run(50)
     assert list(running(node)) == ["web:v1"]
     assert node.docker.image("web:v2") is not None
@@ -312,7 +312,7 @@ def test_what_ends_a_service_waits_for_a_window_and_now_does_not(node: Node) -> 
     window = f"daily {opening:%H:%M}-{opening + timedelta(minutes=30):%H:%M}"
     node.declare(windows=(window,))
     upgrade(node, "v2", **FIXED)
-    node.launch("web-b", app(node, "v3"))  # type: ignore[arg-type]
+    node.launch("web-b", app(node, "v3"))
     node.run(20)
     assert (status(node).phase, status(node).observed_generation) == ("launched", 1)
     assert conditions(node)["Waiting"] == "Window"
@@ -333,7 +333,7 @@ def test_a_frozen_node_reports_and_changes_nothing(node: Node) -> None:
     until = node.still.now() + timedelta(seconds=300)
     node.declare(frozen=Mark(who="anna", when=node.still.now(), why="disk", until=until))
     upgrade(node, "v2", **FIXED)
-    node.launch("web-b", app(node, "v3"))  # type: ignore[arg-type]
+    node.launch("web-b", app(node, "v3"))
     node.run(60)
     assert list(running(node)) == ["web:v1"]
     assert node.containers("web-b") == []
