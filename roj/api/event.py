@@ -9,18 +9,25 @@ from roj.api.record import Record, Time
 
 
 class Event(Record):
-    """One entry of a node's ring: `events/<node>/<slot>`."""
+    """One entry of a node's ring, `events/<node>/<slot>`, or of what operators did, `events/@operators/<time>`."""
 
     what: ClassVar[str] = "event"
 
-    node: Name
+    node: Name | Literal[""] = ""
+    """Whose it is; empty: it is an operator's, and of no node."""
     instance: str = ""
     """The instance it is about; empty: the node itself."""
+    app: str = ""
+    """`NAME:VERSION` that it is about; only of operators' events."""
     uid: str = ""
     type: Literal["Normal", "Warning"] = "Normal"
     reason: str
     """One word in CamelCase: `Launched`, `Pulled`, `Crashed`, `Repaired`, `StoreWentBack`, ..."""
     message: str = ""
+    who: str = ""
+    """The operator whose event it is; empty: the node's agent."""
+    why: str = ""
+    """As the operator gave it."""
     count: int = 1
     first: Time
     last: Time

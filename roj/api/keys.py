@@ -10,6 +10,8 @@ PINS = ROOT + "pins/"
 DESIRED = ROOT + "desired/"
 OBSERVED = ROOT + "observed/"
 EVENTS = ROOT + "events/"
+OPERATORS = EVENTS + "@operators/"
+"""Events that operators write; no node can be called so."""
 
 
 def app(name: str, version: str) -> str:

@@ -187,15 +187,19 @@ def _references(texts: list[str]) -> list[tuple[str, str]]:
 
 @click.command()
 @click.argument("references", metavar="NAME:VERSION...", nargs=-1, required=True)
+@why_option
 @store_option
 @click.pass_context
-def remove(context: click.Context, references: tuple[str, ...]) -> None:
-    """Remove apps that no instance uses, nor may be rolled back to; all or none (5 if one is in use)."""
+def remove(context: click.Context, references: tuple[str, ...], why: str) -> None:
+    """Remove apps that no instance uses, nor may be rolled back to; all or none (5 if one is in use).
+
+    `roj events` tells of it, with WHY.
+    """
     from roj.client.apps import remove_apps
 
     apps = _references(list(references))
     with opened(context) as client:
-        remove_apps(client, apps)
+        remove_apps(client, apps, why)
     say(f"removed {', '.join(f'{name}:{version}' for name, version in apps)}")
 
 

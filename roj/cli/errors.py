@@ -119,7 +119,10 @@ def _of_store(error: Exception) -> Report | None:
             hint = "Is it running there? --store, ROJ_STORE or CONSUL_HTTP_ADDR name another; `roj dev` needs no Consul."
             return Report(UNREACHABLE, f"the store {error}", hint)
         case StoreDenied():
-            hint = "CONSUL_HTTP_TOKEN is the token that is used."
+            hint = (
+                "The token is that of CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE. An operator's has "
+                'key_prefix "roj/v1/" with policy "write", or "read" to look only.'
+            )
             return Report(DENIED, f"the store {error}", hint)
         case Conflict():
             return Report(

@@ -11,8 +11,9 @@ import click
 
 from roj.cli.context import opened_store, say, settings_of, store_option
 from roj.cli.output import GAP, Column, Table, as_yaml, output_option, show_list, time_of, write
+from roj.client.event_view import events as read_events
+from roj.client.event_view import follow as follow_events
 from roj.client.rows import EventRow
-from roj.client.view import View
 
 
 @click.command()
@@ -22,25 +23,25 @@ from roj.client.view import View
 @store_option
 @click.pass_context
 def events(context: click.Context, reference: str, follow: bool, output: str) -> None:
-    """List what happened, oldest first: all, or what concerns REF, a node, an instance's id, or NODE/ID.
+    """List what happened, oldest first: all, or what concerns REF: a node, an app, an instance (its id or NODE/ID).
 
-    A node keeps its last 500 events; what repeats is one event with a count.
+    A node keeps its last 500 events; what repeats is one event with a count. What operators did that no record tells of
+    (an app removed, a store restored) is there too, the last 500 of it. Of what is neither there nor in any event: 4.
 
     \b
-    JSON: a list of {time, node, instance, reason, message, count, type, first, uid, sequence};
+    JSON: a list of {time, node, instance, app, reason, message, count, type, first, who, why, uid, sequence};
     with -f one object a line.
     """
     environment = settings_of(context).the_environment()
     table = event_table()
     with opened_store(context) as store:
-        view = View(store)
         if not follow:
             nothing = f"There are no events of {reference}." if reference else "There are no events yet."
-            show_list(table, view.events(reference), output, nothing)
+            show_list(table, read_events(store, reference), output, nothing)
             return
         printer = _Printer(table, output)
         gone = "The store does not answer; events go on when it does."
-        for rows in view.follow(environment, reference, lambda error: say(f"{gone} ({error})")):
+        for rows in follow_events(store, environment, reference, lambda error: say(f"{gone} ({error})")):
             printer.show(rows)
 
 
@@ -51,6 +52,7 @@ def event_table() -> Table[EventRow]:
             Column("TIME", lambda row: _second(row.event.last) if row.event else ""),
             Column("NODE", lambda row: row.node),
             Column("INSTANCE", lambda row: row.event.instance if row.event else ""),
+            Column("APP", lambda row: row.event.app if row.event else "", wide=True),
             Column("REASON", reason, style=lambda row: "yellow" if is_warning(row) else ""),
             Column("COUNT", lambda row: str(row.event.count) if row.event else ""),
             Column("TYPE", lambda row: row.event.type if row.event else "", wide=True),
@@ -86,11 +88,14 @@ def event_fields(row: EventRow) -> dict[str, Any]:
         "time": time_of(event.last if event else None),
         "node": row.node,
         "instance": event.instance if event else "",
+        "app": event.app if event else "",
         "reason": reason(row),
         "message": row.message,
         "count": event.count if event else 1,
         "type": "Warning" if is_warning(row) else "Normal",
         "first": time_of(event.first if event else None),
+        "who": event.who if event else "",
+        "why": event.why if event else "",
         "uid": event.uid if event else "",
         "sequence": event.sequence if event else None,
     }

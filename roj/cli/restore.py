@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from roj.cli.apps import why_option
 from roj.cli.context import opened, say, store_option
 from roj.cli.output import Column, Table, output_option, show_list
 from roj.cli.plans import dry_run_options, end_of_plan, refuse_exit_code
@@ -37,16 +38,17 @@ _TABLE: Table[Any] = Table(
     help="The agent's state directory; the agent may be running.",
 )
 @dry_run_options("Only say what would be put back.")
+@why_option
 @output_option
 @store_option
 @click.pass_context
 def restore(
-    context: click.Context, /, *, state_dir: Path, dry_run: bool, exit_code: bool, output: str
+    context: click.Context, /, *, state_dir: Path, dry_run: bool, exit_code: bool, why: str, output: str
 ) -> None:
     """Put back into a store that lost its data what this node last believed: to be called on the node.
 
     Cluster id, node, apps and instances are created where they are missing; nothing that is there is overwritten. Do it
-    on every node, with the agents running or not: each knows its own.
+    on every node, with the agents running or not: each knows its own. `roj events` tells of it, with WHY.
 
     \b
     created   it was missing (with --dry-run: it is)
@@ -75,6 +77,7 @@ def restore(
                 Node.decode(node.value) if node is not None else None,
                 believed,
                 dry_run=dry_run,
+                why=why,
             )
     except UnreadableRecord as problem:
         raise Failed(f"{state_dir} is not understood: {problem}") from None

@@ -11,7 +11,9 @@ from roj.api.faults import UnreadableRecord
 from roj.api.instance import AppUse, Instance
 from roj.api.record import digest_of
 from roj.client import errors
+from roj.client.audit import audit
 from roj.client.client import Client
+from roj.client.reading import listed
 from roj.store.interface import (
     MAX_OPERATIONS,
     CheckAbsent,
@@ -153,8 +155,8 @@ def guard_write(client: Client, name: str, version: str, change: str) -> Operati
     return Create(key, value) if entry is None else Swap(key, value, entry.version)
 
 
-def remove_apps(client: Client, references: Sequence[tuple[str, str]]) -> None:
-    """Remove apps with their pins: 1 list and, for each, 2 reads and 1 write.
+def remove_apps(client: Client, references: Sequence[tuple[str, str]], why: str = "") -> None:
+    """Remove apps with their pins: 1 list and, for each, 2 reads, 1 list and 1 write. An event tells of it.
 
     All are looked at before the first is removed. The guard is read before the list and deleted with the app: a deploy
     that came in between has moved it, and the removal fails.
@@ -178,15 +180,17 @@ def remove_apps(client: Client, references: Sequence[tuple[str, str]]) -> None:
         raise errors.NotFound(f"there is no app {', '.join(missing)}", hint="`roj apps` lists all.")
     _refuse_used(client, references)
     for (name, version), (entry, guard) in found.items():
-        _remove(client, name, version, entry, guard)
+        _remove(client, name, version, entry, guard, why=why)
 
 
-def _remove(client: Client, name: str, version: str, entry: Entry, guard: Entry | None) -> None:
+def _remove(client: Client, name: str, version: str, entry: Entry, guard: Entry | None, *, why: str) -> None:
+    app = f"{name}:{version}"
     operations: list[Operation] = [
         Delete(entry.key, entry.version),
         # Without a guard nothing ever used it; one that came meanwhile fails this.
         CheckAbsent(keys.app_use(name, version)) if guard is None else Delete(guard.key, guard.version),
         *_pins_dropped(client, name, version, entry),
+        *audit(client, reason="AppRemoved", message=f"app {app} was removed", why=why, app=app),
     ]
 
     def gone() -> bool:
@@ -199,9 +203,7 @@ def _remove(client: Client, name: str, version: str, entry: Entry, guard: Entry 
         if gone():
             return
         _refuse_used(client, [(name, version)])
-        raise errors.Conflict(
-            f"app {name}:{version} was used by somebody else just now", hint="Look again."
-        ) from None
+        raise errors.Conflict(f"app {app} was used by somebody else just now", hint="Look again.") from None
 
 
 def _pins_dropped(client: Client, name: str, version: str, entry: Entry) -> list[Operation]:
@@ -216,7 +218,7 @@ def _pins_dropped(client: Client, name: str, version: str, entry: Entry) -> list
 def _refuse_used(client: Client, references: Sequence[tuple[str, str]]) -> None:
     wanted = dict.fromkeys(references)
     users: dict[tuple[str, str], list[str]] = {}
-    for entry in client.store.list(keys.DESIRED, consistent=True).entries:
+    for entry in listed(client.store, keys.DESIRED, consistent=True).entries:
         match entry.key.removeprefix(keys.DESIRED).split("/"):
             case [node, "instances", id]:
                 name = f"{node}/{id}"

@@ -9,6 +9,7 @@ from roj.api import keys
 from roj.api.faults import UnreadableRecord
 from roj.api.instance import PortClaim
 from roj.client.client import Client
+from roj.client.reading import listed
 from roj.store.interface import Entry
 
 Place = tuple[str, str]
@@ -45,8 +46,8 @@ class Cluster:
 def read_cluster(client: Client) -> Cluster:
     """Read it: 2 requests. Neither list is stale."""
     cluster = Cluster()
-    _take_desired(cluster, client.store.list(keys.DESIRED, consistent=True).entries)
-    _take_observed(cluster, client.store.list(keys.OBSERVED, consistent=True).entries)
+    _take_desired(cluster, listed(client.store, keys.DESIRED, consistent=True).entries)
+    _take_observed(cluster, listed(client.store, keys.OBSERVED, consistent=True).entries)
     return cluster
 
 

@@ -20,9 +20,11 @@ from roj.api.instance import AppUse, Instance
 from roj.api.names import parse_app_reference
 from roj.api.record import Record, digest_of
 from roj.client.errors import Invalid, NotFound
+from roj.client.event_view import Subject, event_rows
+from roj.client.reading import listed
+from roj.client.references import find_row
 from roj.client.rows import InstanceRow, instance_rows, node_row
 from roj.client.snapshot import InstanceName, Lease, Snapshot, Unreadable, decoded, read_snapshot
-from roj.client.view import event_rows
 from roj.store.interface import Entry, Store
 
 Data = dict[str, Any]
@@ -78,7 +80,7 @@ def inspect_node(store: Store, name: str) -> Data:
         "lease": _lease(snapshot.leases.get(name)),
         "instances": [_brief(row) for row in instance_rows(snapshot)],
         "claims": {port: _stored(claim) for port, claim in sorted(snapshot.claims.get(name, {}).items())},
-        "events": _events(store.list(keys.events(name)).entries),
+        "events": _events(listed(store, keys.events(name)).entries),
     }
 
 
@@ -95,7 +97,7 @@ def inspect_instance(store: Store, reference: str) -> Data:
     """
     node, slash, _ = reference.partition("/")
     snapshot = read_snapshot(store, node if slash else None)
-    row = find_instance(instance_rows(snapshot), reference)
+    row = find_row(instance_rows(snapshot), reference)
     name: InstanceName = (row.node, row.id)
     wanted, status = snapshot.instances.get(name), snapshot.statuses.get(name)
     claims = {
@@ -119,34 +121,8 @@ def inspect_instance(store: Store, reference: str) -> Data:
         "app_record": _stored(decoded(App, entry)) if entry is not None else None,
         "pins": _pins(store, *app) if app is not None else {},
         "claims": {port: _stored(claim) for port, claim in claims.items()},
-        "events": _events(store.list(keys.events(row.node)).entries, row.id),
+        "events": _events(listed(store, keys.events(row.node)).entries, row.id),
     }
-
-
-def find_instance(rows: Iterable[InstanceRow], reference: str) -> InstanceRow:
-    """The row of an id, of `NODE/ID`, or of the beginning of an id that no other has.
-
-    An exact one wins, and of two that are exact the one that the store has a record of, as for writing
-    (`roj.client.references`).
-
-    Raises:
-        NotFound: there is none.
-        Invalid: several begin so; the message has them.
-    """
-    node, slash, id = reference.rpartition("/")
-    there = [row for row in rows if not slash or row.node == node]
-    for candidates in (
-        [row for row in there if row.id == id and row.phase != "unclaimed"],
-        [row for row in there if row.id == id],
-        [row for row in there if id and row.id.startswith(id)],
-    ):
-        if len(candidates) == 1:
-            return candidates[0]
-        if candidates:
-            names = ", ".join(row.full_name for row in candidates[:10])
-            more = f" and {len(candidates) - 10} more" if len(candidates) > 10 else ""
-            raise Invalid(f"{reference} may be {names}{more}", hint="Write more of it, or NODE/ID.")
-    raise NotFound(f"there is no instance {reference}", hint="`roj instances` lists all.")
 
 
 def _app_of(wanted: Instance | Unreadable | None, row: InstanceRow) -> tuple[str, str] | None:
@@ -181,7 +157,7 @@ def _pins(store: Store, name: str, version: str) -> Data:
 def _events(entries: Iterable[Entry], instance: str = "") -> list[Data]:
     return [
         (_stored(row.event) if row.event is not None else {"unreadable": row.message}) or {}
-        for row in event_rows(entries, instance)
+        for row in event_rows(entries, Subject(id=instance))
     ]
 
 

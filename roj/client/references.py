@@ -14,6 +14,8 @@ from roj.api.faults import Fault, UnreadableRecord
 from roj.api.instance import Instance, InstanceStatus
 from roj.client import errors
 from roj.client.client import Client
+from roj.client.reading import listed
+from roj.client.rows import InstanceRow
 from roj.client.snapshot import Unreadable, decoded
 from roj.store.interface import Entry
 
@@ -73,6 +75,31 @@ def find_targets(client: Client, references: Sequence[str]) -> list[Target]:
     return list(by_place.values())
 
 
+def find_row(rows: Iterable[InstanceRow], reference: str) -> InstanceRow:
+    """The row of an id, of `NODE/ID`, or of the beginning of an id that no other has.
+
+    For readers, who have the rows anyway.
+
+    Raises:
+        errors.NotFound: there is none.
+        errors.Invalid: several begin so; the message has them.
+    """
+    node, slash, id = reference.rpartition("/")
+    there = [row for row in rows if not slash or row.node == node]
+    for candidates in (
+        [row for row in there if row.id == id and row.phase != "unclaimed"],
+        [row for row in there if row.id == id],
+        [row for row in there if id and row.id.startswith(id)],
+    ):
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            names = ", ".join(row.full_name for row in candidates[:10])
+            more = f" and {len(candidates) - 10} more" if len(candidates) > 10 else ""
+            raise errors.Invalid(f"{reference} may be {names}{more}", hint="Write more of it, or NODE/ID.")
+    raise errors.NotFound(f"there is no instance {reference}", hint="`roj instances` lists all.")
+
+
 def with_status(client: Client, target: Target) -> Target:
     """`target` with what its node reports of it: 1 request, none where that is known.
 
@@ -101,7 +128,7 @@ def _exact(client: Client, reference: str) -> Target | None:
 
 
 def _search(client: Client, references: Sequence[str]) -> dict[str, Target]:
-    recorded = _by_place(client.store.list(keys.DESIRED, consistent=True).entries, keys.DESIRED)
+    recorded = _by_place(listed(client.store, keys.DESIRED, consistent=True).entries, keys.DESIRED)
     targets = [Target(node, id, entry) for (node, id), entry in recorded.items()]
     if not all(len(_matching(targets, reference, exact=True)) == 1 for reference in references):
         targets += _unclaimed(client, recorded)
@@ -146,7 +173,7 @@ def _matching(targets: Iterable[Target], reference: str, *, exact: bool) -> list
 def _unclaimed(client: Client, recorded: Mapping[tuple[str, str], Entry]) -> list[Target]:
     """What nodes report and the store has no record of."""
     found = []
-    observed = _by_place(client.store.list(keys.OBSERVED, consistent=True).entries, keys.OBSERVED)
+    observed = _by_place(listed(client.store, keys.OBSERVED, consistent=True).entries, keys.OBSERVED)
     for (node, id), entry in observed.items():
         if (node, id) not in recorded:
             status = decoded(InstanceStatus, entry, node=node, id=id)

@@ -14,12 +14,15 @@ from roj.api.node import Cluster, Node
 from roj.api.record import Record, digest_of
 from roj.client import errors
 from roj.client.apps import guard_write
+from roj.client.audit import audit
 from roj.client.client import Client
 from roj.client.cluster import holder
 from roj.client.snapshot import Unreadable, decoded
 from roj.store.interface import Check, Conflict, Create, Entry, Operation
 
 Outcome = Literal["created", "there", "other", "lost"]
+NAMED = 10
+"""Records that a restore's event names; it may have put back thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,10 @@ def restore(
     believed: Sequence[tuple[Instance, App | None]],
     *,
     dry_run: bool = False,
+    why: str = "",
 ) -> list[Restored]:
-    """Put back cluster id, node, apps, and instances with their claims: 2 to 5 reads and 1 write for each.
+    """Put back cluster id, node, apps, and instances with their claims: 2 to 5 reads and 1 write for each; 1 list and 1
+    write more for an event that tells of it.
 
     An instance is put back as it was obeyed, under the same change id: to its node it is the same order. It comes with
     all its claims, or not at all.
@@ -64,7 +69,22 @@ def restore(
         else:
             found.append(_put(client, "app", app.reference, keys.app(name, version), app, dry_run=dry_run))
     found += [_put_instance(client, instance, app, dry_run=dry_run) for instance, app in believed]
+    created = [f"{each.what} {each.name}" for each in found if each.outcome == "created"]
+    if created and not dry_run:
+        _tell(client, created, node.name if node is not None else "", why)
     return found
+
+
+def _tell(client: Client, created: Sequence[str], node: str, why: str) -> None:
+    """The event of a restore, which names the first few of what was put back."""
+    more = f" and {len(created) - NAMED} more" if len(created) > NAMED else ""
+    message = f"{', '.join(created[:NAMED])}{more} put back into the store"
+    event = audit(client, reason="Restored", message=message, why=why, node=node)
+
+    def applied() -> bool:
+        return client.store.get(event[0].key) is not None
+
+    client.write(event, applied, otherwise=_OTHERWISE)
 
 
 def _refuse_another(client: Client, cluster: Cluster) -> None:

@@ -100,14 +100,16 @@ class EventRow:
     """One event; `event` is None where its record does not parse."""
 
     node: str
+    """Empty: it is an operator's, and of no node."""
     slot: str
+    """Where it is kept: `NODE/SLOT`."""
     event: Event | None
     message: str
 
     @property
     def name(self) -> str:
-        """`NODE/SEQUENCE`; of one that does not parse, the slot of the ring that it is in."""
-        return f"{self.node}/{self.event.sequence if self.event else self.slot}"
+        """`NODE/SEQUENCE`; of one that does not parse, or is an operator's, where it is kept."""
+        return f"{self.node}/{self.event.sequence}" if self.event and not self.event.who else self.slot
 
     @property
     def order(self) -> tuple[float, str, int]:

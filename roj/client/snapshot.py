@@ -15,6 +15,7 @@ from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance, InstanceStatus, PortClaim
 from roj.api.node import MachineIdentity, Node, NodeStatus
 from roj.api.record import Record
+from roj.client.reading import listed
 from roj.store.interface import Entry, Store
 
 R = TypeVar("R", bound=Record)
@@ -74,8 +75,8 @@ def read_snapshot(store: Store, node: str | None = None) -> Snapshot:
     desired = keys.desired(node) if node is not None else keys.DESIRED
     observed = keys.observed(node) if node is not None else keys.OBSERVED
     snapshot = Snapshot()
-    _take_desired(snapshot, store.list(desired).entries)
-    _take_observed(snapshot, store.list(observed).entries)
+    _take_desired(snapshot, listed(store, desired).entries)
+    _take_observed(snapshot, listed(store, observed).entries)
     return snapshot
 
 

@@ -4,28 +4,29 @@
     nodes            2 lists
     apps             2 lists
     cluster          1 get, 2 lists
-    events           1 list; following: 1 blocking list at a time
     inspect          see `roj.client.inspection`
+    events           see `roj.client.event_view`
+
+One request more for each list that is empty (`roj.client.reading`).
 
 A record that does not parse is a row with a message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from roj.api import keys
 from roj.api.app import App
-from roj.api.event import Event
 from roj.api.instance import Instance
 from roj.api.node import Cluster
 from roj.api.record import digest_of
 from roj.client.errors import NotFound
+from roj.client.reading import listed
 from roj.client.rows import (
     AppRow,
     ClusterSummary,
-    EventRow,
     InstanceRow,
     NodeRow,
     cluster_phases,
@@ -33,15 +34,7 @@ from roj.client.rows import (
     node_rows,
 )
 from roj.client.snapshot import Unreadable, decoded, read_snapshot
-from roj.environment import Environment
-from roj.store.interface import Entry, Store, StoreUnavailable
-
-FOLLOW_WAIT = 60.0
-"""Seconds that one blocking list lasts while events are followed."""
-FOLLOW_PACE = 0.25
-"""Seconds at least between two of them (DESIGN.md section 4)."""
-FOLLOW_RETRY = 2.0
-"""Seconds until the next try while the store is away."""
+from roj.store.interface import Entry, Store
 
 
 class View:
@@ -67,7 +60,9 @@ class View:
 
     def apps(self, glob: str = "*") -> list[AppRow]:
         """Apps whose name, or `NAME:VERSION`, matches `glob`, by name and age."""
-        return app_rows(self._store.list(keys.APPS).entries, self._store.list(keys.DESIRED).entries, glob)
+        return app_rows(
+            listed(self._store, keys.APPS).entries, listed(self._store, keys.DESIRED).entries, glob
+        )
 
     def cluster(self) -> ClusterSummary:
         """The cluster at a glance."""
@@ -88,45 +83,6 @@ class View:
             phases=cluster_phases(instance_rows(snapshot)),
             message=message,
         )
-
-    def events(self, reference: str = "") -> list[EventRow]:
-        """Events, oldest first: all, or those of a node, of an instance id, or of `NODE/ID`."""
-        prefix, wanted = event_filter(reference)
-        return event_rows(self._store.list(prefix).entries, wanted)
-
-    def follow(
-        self, environment: Environment, reference: str, trouble: Callable[[StoreUnavailable], None]
-    ) -> Iterator[list[EventRow]]:
-        """Events as `events` has them, then, without end, those that are new or whose count has grown.
-
-        Args:
-            environment: for waiting.
-            reference: as of `events`.
-            trouble: is told, once, when the store has gone away meanwhile; it is asked again until it answers.
-
-        Raises:
-            StoreUnavailable: the store did not answer the first question.
-        """
-        prefix, wanted = event_filter(reference)
-        listing = self._store.list(prefix)
-        seen: dict[str, tuple[int, bytes]] = {}
-        told = False
-        while True:
-            news = [entry for entry in listing.entries if seen.get(entry.key) != (entry.version, entry.value)]
-            seen = {entry.key: (entry.version, entry.value) for entry in listing.entries}
-            yield event_rows(news, wanted)
-            asked = environment.monotonic()
-            try:
-                answer = self._store.watch(prefix, listing.index, FOLLOW_WAIT)
-                told = False
-                # An index that went back is worthless: list again.
-                listing = self._store.list(prefix) if answer.index < listing.index else answer
-            except StoreUnavailable as error:
-                if not told:
-                    trouble(error)
-                    told = True
-                environment.sleep(FOLLOW_RETRY)
-            environment.sleep(max(0.0, asked + FOLLOW_PACE - environment.monotonic()))
 
 
 def app_rows(apps: Iterable[Entry], desired: Iterable[Entry], glob: str) -> list[AppRow]:
@@ -163,25 +119,3 @@ def app_row(entry: Entry, name: str, version: str, instances: int) -> AppRow:
 
 def _age(row: AppRow) -> tuple[str, float, str]:
     return (row.name, row.app.created.timestamp() if row.app is not None else 0.0, row.version)
-
-
-def event_filter(reference: str) -> tuple[str, str]:
-    """The prefix to list for `reference`, and the node or id that an event must be of; empty: any."""
-    node, slash, id = reference.partition("/")
-    return (keys.events(node), id) if slash else (keys.EVENTS, node)
-
-
-def event_rows(entries: Iterable[Entry], wanted: str = "") -> list[EventRow]:
-    """Events of the node or instance `wanted` (empty: all), by time, then by sequence."""
-    rows = []
-    for entry in entries:
-        node, _, slot = entry.key.removeprefix(keys.EVENTS).partition("/")
-        event = decoded(Event, entry, node=node)
-        if isinstance(event, Unreadable):
-            row = EventRow(node=node, slot=slot, event=None, message=event.problem)
-        else:
-            row = EventRow(node=node, slot=slot, event=event, message=event.message)
-        # One that does not parse may be of any instance of its node, and is not hidden.
-        if not wanted or wanted == node or row.event is None or row.event.instance == wanted:
-            rows.append(row)
-    return sorted(rows, key=lambda row: row.order)

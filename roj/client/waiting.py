@@ -12,6 +12,7 @@ from roj.api.faults import UnreadableRecord
 from roj.api.instance import Goal, Instance, InstanceStatus
 from roj.client import errors
 from roj.client.client import PATIENCE, Client
+from roj.client.reading import listed
 from roj.store.interface import Entry, StoreUnavailable
 
 SLICE = 5.0
@@ -78,7 +79,7 @@ def wait(
             index = indexes.get(node, 0)
             try:
                 observed = client.store.watch(keys.observed(node), index if patience > 0 else 0, patience)
-                desired = client.store.list(keys.instances(node))
+                desired = listed(client.store, keys.instances(node))
             except StoreUnavailable as error:
                 if environment.monotonic() - answered > PATIENCE:
                     raise errors.Unreachable(

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from roj.api import keys
+from roj.client.event_view import events
 from roj.client.inspection import inspect_app, inspect_instance, inspect_node
 from roj.client.view import View
 from roj.store.interface import Entry, Listing, Store
@@ -44,8 +45,9 @@ APP = [keys.app("web", "v1"), keys.pins("web", "v1")]
         (lambda store: View(store).nodes(), ALL),
         (lambda store: View(store).apps(), [keys.APPS, keys.DESIRED]),
         (lambda store: View(store).cluster(), [keys.CLUSTER, *ALL]),
-        (lambda store: View(store).events(), [keys.EVENTS]),
-        (lambda store: View(store).events("n1/a"), [keys.events("n1")]),
+        (events, [keys.EVENTS]),
+        (lambda store: events(store, "n1/a"), [keys.events("n1")]),
+        (lambda store: events(store, "b"), [keys.EVENTS, *ALL]),
         (lambda store: inspect_node(store, "n1"), [*OF_N1, keys.events("n1")]),
         (lambda store: inspect_instance(store, "n1/a"), [*OF_N1, *APP, keys.events("n1")]),
         (lambda store: inspect_instance(store, "a"), [*ALL, *APP, keys.events("n1")]),
@@ -60,6 +62,7 @@ def test_reading_asks_no_more_than_is_stated(
     for id in ("a", "b", "c"):
         seed.instance("n1", id)
         seed.status("n1", id)
+    seed.event("n1", 1, "Launched", instance="a")
     store = Counting(seed.store)
     read(cast(Store, store))
     assert sorted(store.asked) == sorted(requests)

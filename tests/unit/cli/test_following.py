@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from roj.api import keys
-from roj.client.view import FOLLOW_RETRY, View
+from roj.client.event_view import FOLLOW_RETRY, follow
 from roj.environment import RealEnvironment
 from roj.store.interface import Entry, Listing, Store, StoreUnavailable
 from tests.unit.cli.seed import Seed
@@ -31,6 +31,9 @@ class Recording:
 
     def list(self, prefix: str, *, consistent: bool = False) -> Listing:
         return self._next(None)
+
+    def get(self, key: str, *, consistent: bool = False) -> Entry | None:
+        return None
 
     def watch(self, prefix: str, index: int, wait: float) -> Listing:
         return self._next(index)
@@ -57,11 +60,10 @@ class Impatient(RealEnvironment):
 def followed(
     answers: list[Listing | StoreUnavailable], rounds: int
 ) -> tuple[list[list[str]], Recording, Impatient, list[str]]:
-    """Slots of the events of each round, then who was asked, who waited, and what was told."""
+    """Names of the events of each round, then who was asked, who waited, and what was told."""
     store, environment, troubles = Recording(answers), Impatient(), list[str]()
-    view = View(cast(Store, store))
-    stream = view.follow(environment, "", lambda error: troubles.append(str(error)))
-    return [[row.slot for row in next(stream)] for _ in range(rounds)], store, environment, troubles
+    stream = follow(cast(Store, store), environment, "", lambda error: troubles.append(str(error)))
+    return [[row.name for row in next(stream)] for _ in range(rounds)], store, environment, troubles
 
 
 A, B = keys.events("n1") + "0", keys.events("n1") + "1"
@@ -77,7 +79,7 @@ def test_only_what_is_new_or_has_grown_is_told() -> None:
         ],
         4,
     )
-    assert rounds == [["0"], [], ["1"], ["0"]]
+    assert rounds == [["n1/0"], [], ["n1/1"], ["n1/0"]]
     assert store.asked == [None, 1, 1, 2]
 
 
@@ -99,7 +101,7 @@ def test_a_store_that_goes_away_is_told_once_and_asked_again() -> None:
         ],
         6,
     )
-    assert rounds == [["0"], [], [], ["1"], [], []]
+    assert rounds == [["n1/0"], [], [], ["n1/1"], [], []]
     assert troubles == ["gone", "gone"]
     assert environment.slept.count(FOLLOW_RETRY) == 3
 

@@ -365,6 +365,31 @@ def test_remove(seed: Seed) -> None:
     assert not seed.store.list(keys.APPS).entries
 
 
+def test_why_an_app_was_removed_is_an_event(seed: Seed) -> None:
+    for version in ("v1", "v2", "v3"):
+        assert seed.roj("create", f"web:{version}", "nginx").code == 0
+    assert seed.roj("remove", "web:v1", "web:v2", "-m", "superseded").code == 0
+    assert seed.roj("remove", "web:v3").code == 0
+    found = seed.roj("events", "-o", "json").json
+    assert [(event["app"], event["reason"], event["why"]) for event in found] == [
+        ("web:v1", "AppRemoved", "superseded"),
+        ("web:v2", "AppRemoved", "superseded"),
+        ("web:v3", "AppRemoved", ""),
+    ]
+    assert all("@" in event["who"] for event in found)
+    [line] = seed.roj("events", "web:v2").lines[1:]
+    assert line.endswith(f"  app web:v2 was removed, by {found[1]['who']}: superseded")
+    assert len(seed.roj("events", "web").lines) == 4, "of all its versions"
+
+
+def test_only_the_last_events_of_operators_are_kept(seed: Seed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roj.client.audit.KEPT", 3)
+    for number in range(5):
+        seed.roj("create", f"web:{number}", "nginx")
+        seed.roj("remove", f"web:{number}")
+    assert [event["app"] for event in seed.roj("events", "-o", "json").json] == ["web:2", "web:3", "web:4"]
+
+
 def test_remove_of_what_is_in_use_names_its_users(seed: Seed) -> None:
     seed.node("node1")
     seed.roj("create", "web:v1", "nginx")
@@ -644,7 +669,7 @@ def test_restore(cluster: Seed, tmp_path: Path) -> None:
     assert cluster.roj(*words, "--dry-run", "--exit-code").code == 10
     assert quiet(cluster.roj(*words, "--exit-code")).code == 2
     assert not everything(cluster)
-    done = cluster.roj(*words)  # the agent runs: it holds the lock
+    done = cluster.roj(*words, "-m", "Consul was wiped")  # the agent runs: it holds the lock
     state.close()
     assert done.code == 0
     assert "4 put back, 0 left as they are" in done.err
@@ -653,6 +678,9 @@ def test_restore(cluster: Seed, tmp_path: Path) -> None:
     assert cluster.roj("export", "app", "web:v1").code == 0
     again = cluster.roj(*words, "-o", "json")
     assert {row["outcome"] for row in again.json} == {"there"}
+    [event] = cluster.roj("events", "node1", "-o", "json").json
+    assert (event["reason"], event["node"], event["why"]) == ("Restored", "node1", "Consul was wiped")
+    assert "app web:v1, instance node1/a put back" in event["message"]
     assert cluster.roj(*words, "--dry-run", "--exit-code").code == 0
 
 
