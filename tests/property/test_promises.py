@@ -4,21 +4,26 @@ Every run is checked by every oracle that watches (at most one, no harm, no time
 truthful status) and by those of the end (convergence, quiescence, bounded work, no lost order); the properties differ in
 what goes wrong. A fresh seed each time, printed; `ROJ_SIM_SEED` gives the same examples again. `ROJ_SIM_SECONDS` is the
 time for all of them together (150 s). A failing run is shrunk and told as a story, with the line that replays it.
+At the end it is said how much was run, and how many pairs of a fault and the action that it befell were covered;
+`ROJ_SIM_REPORT=FILE` has that written as JSON, every pair with its count.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from random import SystemRandom
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from tests.property.simulation.coverage import Coverage
 from tests.property.simulation.play import Run, frozen, offline, play
 from tests.property.simulation.runtime_faults import RUNTIME_FAULTS
 from tests.property.simulation.scenario import (
@@ -41,13 +46,33 @@ BATCH = 15
 """Examples between two looks at the clock."""
 SHARES: dict[str, float] = {}
 """By test: how much of the time it has, beside the others."""
-RAN: dict[str, list[int]] = {}
-"""By test: runs and steps."""
+REPORT = os.environ.get("ROJ_SIM_REPORT", "")
+
+
+@dataclass(slots=True)
+class Ran:
+    """What was run of one property, or of all."""
+
+    runs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    """Of the processor: other processes do not count."""
+    covered: Coverage = field(default_factory=Coverage)
+
+    def add(self, other: Ran) -> None:
+        self.runs += other.runs
+        self.steps += other.steps
+        self.seconds += other.seconds
+        self.covered.add([other.covered])
+
+
+RAN: dict[str, Ran] = {}
+"""By property."""
 
 
 def explore(name: str, drawn: st.SearchStrategy[Scenario], how: Callable[[Scenario], Run] = play) -> None:
     """Fresh examples, batch after batch, for the test's share of the time; at least one batch."""
-    ran = RAN.setdefault(name, [0, 0])
+    ran = RAN.setdefault(name, Ran())
     ends = time.monotonic() + SECONDS * SHARES[name] / sum(SHARES.values())
     for batch in count():
 
@@ -62,9 +87,9 @@ def explore(name: str, drawn: st.SearchStrategy[Scenario], how: Callable[[Scenar
         )
         @given(drawn)
         def run(scenario: Scenario) -> None:
-            played = how(scenario)
-            ran[0] += 1
-            ran[1] += played.world.scheduler.steps
+            began = time.process_time()
+            world = how(scenario).world
+            ran.add(Ran(1, world.scheduler.steps, time.process_time() - began, world.covered()))
 
         run()
         if time.monotonic() > ends:
@@ -79,11 +104,30 @@ def _told(request: pytest.FixtureRequest) -> Iterator[None]:
         print(f"\nsimulation: ROJ_SIM_SEED={SEED}, {SECONDS:.0f} s")
     yield
     with capture.global_and_fixture_disabled():
-        runs, steps = sum(ran for ran, _ in RAN.values()), sum(steps for _, steps in RAN.values())
-        print(
-            f"\nsimulation: {runs} runs, {steps} steps: "
-            + ", ".join(f"{name} {ran}" for name, (ran, _) in RAN.items())
-        )
+        print(f"\nsimulation: {_told_of_all()}")
+
+
+def _told_of_all() -> str:
+    """In one line; and in the report, if one is wanted."""
+    whole = Ran()
+    for ran in RAN.values():
+        whole.add(ran)
+    rate = whole.steps / max(whole.seconds, 0.001)
+    pairs = whole.covered.pairs
+    if REPORT:
+        report = {
+            "seed": SEED,
+            "runs": whole.runs,
+            "steps": whole.steps,
+            "steps_per_second": round(rate),
+            "runs_by_property": {name: ran.runs for name, ran in RAN.items()},
+            "pairs": {f"{action} / {fault}": count for (action, fault), count in sorted(pairs.items())},
+        }
+        Path(REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return (
+        f"ROJ_SIM_SEED={SEED}, {whole.runs} runs, {whole.steps} steps ({rate:.0f} a second of one core), "
+        f"{len(pairs)} fault-action pairs of {len(whole.covered.faults())} faults"
+    )
 
 
 @dataclass(frozen=True, slots=True)

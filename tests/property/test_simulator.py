@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ from roj.store.interface import Conflict, Create, Delete, Listing, StoreUnavaila
 from tests.property.simulation.consul import Consul
 from tests.property.simulation.disk import Disk
 from tests.property.simulation.environment import SimulatedEnvironment
+from tests.property.simulation.operators import CATALOGUE
+from tests.property.simulation.play import prepared
+from tests.property.simulation.runtime_faults import RUNTIME_FAULTS
+from tests.property.simulation.scenario import (
+    EVERYTHING,
+    TROUBLE,
+    VERBS,
+    Command,
+    Happening,
+    Scenario,
+    Window,
+)
 from tests.property.simulation.schedule import Departure, Schedule
 from tests.property.simulation.scheduler import Crash, Group, Scheduler, SimulationFailure
 from tests.property.simulation.store_faults import STORE_FAULTS, Link, StoreFault
@@ -102,9 +115,9 @@ def test_other_schedules_are_other_runs() -> None:
     assert len(digests) == 3
 
 
-CLUSTER_RUN = """
-from tests.property.test_simulator import cluster_run
-print(cluster_run())
+WHOLE_RUN = """
+from tests.property.test_simulator import whole_run
+print(whole_run())
 """
 
 
@@ -124,17 +137,47 @@ def cluster_run() -> str:
     return f"{world.scheduler.steps} {world.scheduler.story.digest()}"
 
 
-def test_a_run_does_not_depend_on_the_order_of_hashes() -> None:
+def whole_run() -> str:
+    """Everything that can happen, each once, under every fault and with operators at work, told by a digest."""
+    places = cycle(range(4))
+    scenario = Scenario(
+        nodes=2,
+        schedule=Schedule(23, 0.2, 0.0005),
+        commands=tuple(
+            Command(5.0 + 4 * number, number % 2, verb, number % 2, "ab"[number // 2 % 2], app)
+            for number, (verb, app) in enumerate(zip(VERBS * 4, cycle(CATALOGUE)))
+        ),
+        windows=tuple(
+            Window(8.0 + 5 * number, 30.0, next(places), fault, 0.5)
+            for number, fault in enumerate((*STORE_FAULTS, *RUNTIME_FAULTS))
+        ),
+        happenings=tuple(
+            Happening(20.0 + 3 * number, what, number % 2, number) for number, what in enumerate(EVERYTHING)
+        ),
+        reap=30.0,
+    )
+    with prepared(scenario) as run:
+        run.world.run(TROUBLE + 20.0)
+        run.world.heal()
+        run.world.run(60.0)
+    whats = {fault for _, fault in run.world.covered().pairs}
+    return f"{run.world.scheduler.steps} {run.world.scheduler.story.digest()} {len(whats)}"
+
+
+def test_a_run_depends_neither_on_the_process_nor_on_the_order_of_hashes() -> None:
     def run(hash_seed: str) -> str:
         return subprocess.run(
-            [sys.executable, "-c", CLUSTER_RUN],
+            [sys.executable, "-c", WHOLE_RUN],
             env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[2])},
             capture_output=True,
             text=True,
             check=True,
         ).stdout
 
-    assert run("1") == run("2") == cluster_run() + "\n"
+    one = run("1")
+    assert one == run("2") == whole_run() + "\n"
+    # Everything that happens is counted; of the faults of calls, those that no call met in their window are not.
+    assert int(one.split()[2]) >= len(EVERYTHING) + 10
 
 
 # --- time ---
