@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 WORKERS = 3
 """Pulls at once."""
 _BACKOFF = Backoff(first=2.0, longest=60.0)
+LASTS = 300.0
+"""Seconds after which an image that is gone was not taken away at once: it is pulled without a pause."""
 
 
 class PulledImage(Part):
@@ -61,6 +63,16 @@ class _Known:
     next_try: datetime | None = None
     refusal: str = ""
     """`ImageNotFound` or `ImageDenied`: the registry's last word."""
+
+
+@dataclass(frozen=True, slots=True)
+class _LastPull:
+    when: float
+    """The moment, of the monotonic clock."""
+    again: float
+    """The moment before which it is not pulled again."""
+    times: int
+    """Pulls so far, each within LASTS of the one before."""
 
 
 class ImagePuller:
@@ -97,6 +109,7 @@ class ImagePuller:
         self._lock = environment.lock()
         self._known: dict[str, _Known] = {}
         self._busy: dict[str, None] = {}
+        self._last: dict[str, _LastPull] = {}
         self._noting = environment.lock()
         self._pulled = self._read()
 
@@ -130,8 +143,10 @@ class ImagePuller:
             before = {image.id: None for image in self._runtime.images()}
             image = self._runtime.image(reference)
             if image is None:
+                self._wait_if_taken_away(reference, needing)
                 image = self._runtime.pull(reference, lambda words: self._progress(reference, words))
                 self._note(reference, image, ours=image.id not in before)
+                self._remember(reference)
                 for id in needing:
                     self._tell("Pulled", reference, id, False)
         except (ImageNotFound, ImageDenied, RegistryUnavailable) as problem:
@@ -207,6 +222,31 @@ class ImagePuller:
             self._tell("PullFailed", message, id, True)
             self._wake(id, "its image could not be pulled")
         return TemporaryError(message, delay)
+
+    def _wait_if_taken_away(self, reference: str, needing: list[str]) -> None:
+        """What was pulled a moment ago and is gone again is pulled with backoff: somebody cleans up, perhaps.
+
+        Raises: TemporaryError.
+        """
+        with self._lock:
+            last, now = self._last.get(reference), self._environment.monotonic()
+            if last is None or last.again <= now:
+                return
+            wait = last.again - now
+            next_try = self._environment.now() + timedelta(seconds=wait)
+            message = f"{reference}: it was pulled and is gone again; somebody removes it"
+            self._known[reference] = _Known(message, last.when, failed=now, next_try=next_try)
+        for id in needing:
+            self._wake(id, "its image is gone again")
+        raise TemporaryError(message, wait)
+
+    def _remember(self, reference: str) -> None:
+        with self._lock:
+            now = self._environment.monotonic()
+            self._last = {name: last for name, last in self._last.items() if now - last.when < LASTS}
+            times = self._last[reference].times + 1 if reference in self._last else 1
+            delay = max(1.0, _BACKOFF.delay(times - 1, self._environment.random)) if times > 1 else 0.0
+            self._last[reference] = _LastPull(now, now + delay, times)
 
     def _progress(self, reference: str, words: str) -> None:
         with self._lock:

@@ -298,6 +298,13 @@ def test_promise(name: str) -> None:
 
 
 REGRESSIONS = {
+    # An image that somebody removed as soon as it was pulled was pulled again and again without a pause.
+    "image-taken-away": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(Command(4.0, 0, "deploy", 0, "a", "plain"),),
+        windows=(Window(4.0, 40.0, 0, "image-vanishes", 1.0),),
+    ),
     # Our image was collected by its tag, which was somebody else's image by then.
     "tag-moved-by-hand": Scenario(
         nodes=1,
