@@ -26,7 +26,7 @@ from roj.framework import log as logs
 from roj.runtime.address import open_runtime
 from roj.runtime.interface import Runtime, RuntimeFailure
 from roj.store.address import open_store
-from roj.store.interface import Store, StoreError
+from roj.store.interface import Store, StoreDenied, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -151,9 +151,15 @@ def _node_name(options: AgentOptions, store: Store) -> str:
         if len(known) == 1:
             log.warning("the store cannot be reached; this is %s by its state directory: %s", known[0], error)
             return known[0]
+        if isinstance(error, StoreDenied):
+            raise AgentError(
+                f"the store {error}, and so this node's name is not known. {error.advice} "
+                "Or give the name with --node NAME",
+                7,
+            ) from error
         raise AgentError(
             f"the store at {store.address} cannot be reached, and so this node's name is not known: {error}. "
-            "Give the name with --node NAME, or start Consul",
+            f"{error.advice + ' ' if error.advice else ''}Give the name with --node NAME, or start Consul",
             6,
         ) from error
     try:

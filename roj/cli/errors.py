@@ -116,14 +116,14 @@ def _of_store(error: Exception) -> Report | None:
 
     match error:
         case StoreUnavailable():
-            hint = "Is it running there? --store, ROJ_STORE or CONSUL_HTTP_ADDR name another; `roj dev` needs no Consul."
+            hint = (
+                error.advice
+                or "Is it running there? --store, ROJ_STORE or CONSUL_HTTP_ADDR name another; `roj dev` needs no Consul."
+            )
             return Report(UNREACHABLE, f"the store {error}", hint)
         case StoreDenied():
-            hint = (
-                "The token is that of CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE. An operator's has "
-                'key_prefix "roj/v1/" with policy "write", or "read" to look only.'
-            )
-            return Report(DENIED, f"the store {error}", hint)
+            rights = """An operator's has key_prefix "roj/v1/" with policy "write", or "read" to look only."""
+            return Report(DENIED, f"the store {error}", f"{error.advice} {rights}".strip())
         case Conflict():
             return Report(
                 CONFLICT, f"somebody else changed it meanwhile: {error}", "Look again, then repeat it."

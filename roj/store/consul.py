@@ -45,6 +45,8 @@ SHORTEST_TTL = 10.0
 
 _GONE = ("invalid session", "session lookup")
 """In Consul's words for a session that is not, or whose id cannot be one; they come as a 500."""
+_UNKNOWN_TOKEN = "ACL not found"
+"""In Consul's words for a token that it does not know."""
 _TROUBLE = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,
@@ -73,7 +75,7 @@ class ConsulStore:
         self._address = address
         self.address = str(address)
         host, _, port = address.authority.rpartition(":")
-        self._http = HTTPClient(host, port, address.scheme, address.verify, address.certificate)
+        self._http = HTTPClient(host, port, address.scheme, address.tls.verify, address.tls.certificate)
         session = self._http.session
         session.trust_env = False  # no proxy, .netrc or CA of the environment's
         session.max_redirects = 0  # Consul does not redirect; what does is not Consul
@@ -86,9 +88,9 @@ class ConsulStore:
         ):
             if value:
                 session.headers[header] = value.encode()
-        if address.verify is False:
+        if not address.tls.verify:
             consul_http.silence_unverified()
-        self._sockets = consul_http.Sockets(session, address.server_name)
+        self._sockets = consul_http.Sockets(session, address.tls)
         self._closed = False
 
     # --- reading ---
@@ -152,8 +154,8 @@ class ConsulStore:
             },
         )
         words = "; ".join(errors.values())
-        if "Permission denied" in words or "ACL not found" in words:
-            raise StoreDenied(f"{self.address}: {words}")
+        if "Permission denied" in words or _UNKNOWN_TOKEN in words:
+            raise self._denied("the transaction", words)
         raise Conflict(words or "a precondition did not hold", sorted(errors))
 
     # --- sessions ---
@@ -246,10 +248,11 @@ class ConsulStore:
         if gone and any(word in words for word in _GONE):
             return answer
         if code in (401, 403):
-            raise StoreDenied(f"{self.address} denies {path}: {words or 'no reason given'}")
+            raise self._denied(path, words)
         if code == 413:
             raise TooLarge(f"{self.address} takes nothing of that size: {words}")
-        raise StoreUnavailable(f"{self.address} answers {path} with {code}: {words}")
+        todo = consul_http.SPEAKS_TLS if consul_http.PLAIN_TO_TLS in words else ""
+        raise StoreUnavailable(f"{self.address} answers {path} with {code}: {words}", advice=todo)
 
     def _sent(self, verb: str, path: str, flags: Flags, data: bytes) -> Answer:
         method: Callable[..., Answer] = getattr(self._http, verb)
@@ -268,8 +271,21 @@ class ConsulStore:
                 if kept and verb == "get" and not last and not self._closed:
                     continue
                 why = "the client is closed" if self._closed else consul_http.reason(error)
-                raise StoreUnavailable(f"{self.address}: {why}") from error
+                raise StoreUnavailable(f"{self.address}: {why}", advice=consul_http.advice(error)) from error
         raise AssertionError
+
+    def _denied(self, what: str, words: str) -> StoreDenied:
+        source = self._address.token_from
+        if not source:
+            whose = "without a token"
+            todo = "Set CONSUL_HTTP_TOKEN, or CONSUL_HTTP_TOKEN_FILE to the path of a file that has one."
+        elif _UNKNOWN_TOKEN in words:
+            whose = f"with the token of {source}"
+            todo = f"Consul does not know the token of {source}."
+        else:
+            whose = f"with the token of {source}"
+            todo = f"The token in use is that of {source}."
+        return StoreDenied(f"{self.address} denies {what} {whose}: {words or 'no reason given'}", advice=todo)
 
     def _truth(self, answer: Answer) -> bool:
         """Consul's `true` or `false`."""

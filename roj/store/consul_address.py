@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from roj.api.faults import Fault, InvalidInput
+from roj.api.faults import Fault, InvalidInput, quoted
+from roj.store.consul_tls import Tls, consul_tls
 
 DEFAULT = "127.0.0.1:8500"
+FORMS_OF_CONSUL = "write HOST:PORT, http://HOST:PORT or https://HOST:PORT"
+"""Of CONSUL_HTTP_ADDR, which Consul's command reads too."""
 FORMS = "write consul://HOST:PORT, consul+https://HOST:PORT or sqlite:///PATH"
 _PORTS = {"http": 8500, "https": 8501}
 """Consul's own, where the address names none."""
@@ -25,12 +29,9 @@ class ConsulAddress:
     port: int = 8500
     scheme: str = "http"
     token: str = ""
-    verify: bool | str = True
-    """False: any certificate; a path: a file or directory of authorities."""
-    certificate: tuple[str, str] | None = None
-    """Paths of the client's certificate and key."""
-    server_name: str = ""
-    """The name that the server's certificate is for, if it is not the host."""
+    token_from: str = ""
+    """The variable that the token came from; empty: there is no token, Consul takes us for anybody."""
+    tls: Tls = field(default_factory=Tls)
     auth: tuple[str, str] | None = None
     """User and password for HTTP basic authentication."""
     namespace: str = ""
@@ -58,32 +59,32 @@ def consul_address(given: str, place: str, variables: Mapping[str, str]) -> Cons
     Raises:
         InvalidInput: the address or a variable means nothing, or a variable's file cannot be read.
     """
-    secure = _switch(variables, "CONSUL_HTTP_SSL", False)
+    secure = switch(variables, "CONSUL_HTTP_SSL", False)
     host, port, scheme = _host(given, place, secure=secure)
-    authorities = variables.get("CONSUL_CACERT") or variables.get("CONSUL_CAPATH") or ""
     user, colon, password = variables.get("CONSUL_HTTP_AUTH", "").partition(":")
+    token, token_from = _token(variables)
     return ConsulAddress(
         host=host,
         port=port,
         scheme=scheme,
-        token=_token(variables),
-        verify=_switch(variables, "CONSUL_HTTP_SSL_VERIFY", True) and (authorities or True),
-        certificate=_certificate(variables),
-        server_name=variables.get("CONSUL_TLS_SERVER_NAME", ""),
+        token=token,
+        token_from=token_from,
+        tls=consul_tls(variables, verify=switch(variables, "CONSUL_HTTP_SSL_VERIFY", True)),
         auth=(user, password) if user or colon else None,
-        namespace=variables.get("CONSUL_NAMESPACE", ""),
-        partition=variables.get("CONSUL_PARTITION", ""),
+        namespace=_word(variables, "CONSUL_NAMESPACE"),
+        partition=_word(variables, "CONSUL_PARTITION"),
     )
 
 
 def _host(given: str, place: str, *, secure: bool) -> tuple[str, int, str]:
+    forms = FORMS_OF_CONSUL if place == "CONSUL_HTTP_ADDR" else FORMS
     scheme, separator, rest = given.partition("://")
     if given.startswith("unix:"):
-        raise _refused(place, f"{given!r}: roj does not speak to Consul by a unix socket; {FORMS}")
+        raise _refused(place, f"{quoted(given)}: roj does not speak to Consul by a unix socket; {forms}")
     if not separator:
         scheme, rest = "consul", given
     if scheme not in ("consul", "consul+https", "http", "https"):
-        raise _refused(place, f"{given!r}: {FORMS}")
+        raise _refused(place, f"{quoted(given)}: {forms}")
     try:
         parts = urlsplit(f"//{rest}")
         host, port = parts.hostname, parts.port
@@ -92,36 +93,45 @@ def _host(given: str, place: str, *, secure: bool) -> tuple[str, int, str]:
         parts = urlsplit("")
     more = parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None
     if not host or port == 0 or more or not host.isprintable() or " " in host:
-        raise _refused(place, f"{given!r} is no address of Consul: {FORMS}")
+        raise _refused(place, f"{quoted(given)} is no address of Consul: {forms}")
     scheme = "https" if secure or scheme in ("consul+https", "https") else "http"
     return host, port or _PORTS[scheme], scheme
 
 
-def _token(variables: Mapping[str, str]) -> str:
+def _token(variables: Mapping[str, str]) -> tuple[str, str]:
+    """The token, and the variable that has it."""
     if file := variables.get("CONSUL_HTTP_TOKEN_FILE"):
         try:
             token = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            raise _refused("CONSUL_HTTP_TOKEN_FILE", f"{file} cannot be read: {error}") from None
+            words = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise _refused("CONSUL_HTTP_TOKEN_FILE", f"{file} cannot be read: {words}") from None
         if token:
-            return token
-    return variables.get("CONSUL_HTTP_TOKEN", "")
+            return _sendable(
+                token, "CONSUL_HTTP_TOKEN_FILE", f"{file} has no token"
+            ), f"CONSUL_HTTP_TOKEN_FILE, {file},"
+    token = _word(variables, "CONSUL_HTTP_TOKEN")
+    return token, "CONSUL_HTTP_TOKEN" if token else ""
 
 
-def _certificate(variables: Mapping[str, str]) -> tuple[str, str] | None:
-    certificate, key = variables.get("CONSUL_CLIENT_CERT"), variables.get("CONSUL_CLIENT_KEY")
-    if bool(certificate) != bool(key):
-        missing = "CONSUL_CLIENT_KEY" if certificate else "CONSUL_CLIENT_CERT"
-        raise _refused(missing, "is not set: a client's certificate needs both CONSUL_CLIENT_CERT and _KEY")
-    return (certificate, key) if certificate and key else None
+def _word(variables: Mapping[str, str], name: str) -> str:
+    return _sendable(variables.get(name, ""), name, "cannot be sent to Consul")
 
 
-def _switch(variables: Mapping[str, str], name: str, default: bool) -> bool:
+def _sendable(text: str, place: str, problem: str) -> str:
+    if not re.fullmatch(r"[!-~]*", text):
+        raise _refused(
+            place, f"{problem}: it is to be one word of plain ASCII"
+        )  # not shown: it may be a secret
+    return text
+
+
+def switch(variables: Mapping[str, str], name: str, default: bool) -> bool:
     value = variables.get(name, "")
     if not value:
         return default
     if value.lower() not in _TRUE + _FALSE:
-        raise _refused(name, f"{value!r}: write true or false")
+        raise _refused(name, f"{quoted(value)}: write true or false")
     return value.lower() in _TRUE
 
 

@@ -5,7 +5,9 @@ python-consul2 speaks through such a session; nothing here knows of Consul but t
 
 from __future__ import annotations
 
+import re
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -14,17 +16,16 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_match_hostname import CertificateError
+
+from roj.store.consul_tls import Tls
 
 
 class Sockets:
     """The sockets of one session, so that another thread can shut the one in use."""
 
-    def __init__(self, session: requests.Session, server_name: str = "") -> None:
-        """Take over the session's connections.
-
-        Args:
-            server_name: whom a TLS server has to be; empty: the host of the address.
-        """
+    def __init__(self, session: requests.Session, tls: Tls) -> None:
+        """Take over the session's connections."""
         self.tried = 0
         """Connections that were made, or tried to make, so far."""
         self._last: socket.socket | None = None  # one thread, one connection at a time
@@ -40,6 +41,13 @@ class Sockets:
         class Secure(HTTPSConnection):
             def connect(self) -> None:
                 sockets.tried += 1
+                known = ssl.get_default_verify_paths()
+                if tls.authorities:
+                    self.ca_certs, self.ca_cert_dir, self.ca_cert_data = None, None, tls.authorities
+                elif (
+                    known.cafile or known.capath
+                ):  # as Consul's command; else the collection that requests has
+                    self.ca_certs, self.ca_cert_dir = known.cafile, known.capath
                 super().connect()
                 sockets.note(self.sock)
 
@@ -52,10 +60,10 @@ class Sockets:
         for prefix in ("http://", "https://"):
             adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
             adapter.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
-            if server_name and prefix == "https://":
+            if tls.server_name and prefix == "https://":
                 adapter.poolmanager.connection_pool_kw |= {
-                    "server_hostname": server_name,
-                    "assert_hostname": server_name,
+                    "server_hostname": tls.server_name,
+                    "assert_hostname": tls.server_name,
                 }
             session.mount(prefix, adapter)
 
@@ -88,8 +96,37 @@ def reason(error: BaseException) -> str:
         if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
             text = cause.strerror or str(cause)
             if text:
-                return text[:200]
-    return str(causes[-1])[:200] or type(causes[-1]).__name__
+                return _without_place(text)[:200]
+    return _without_place(str(causes[-1]))[:200] or type(causes[-1]).__name__
+
+
+def _without_place(text: str) -> str:
+    """OpenSSL's words, without its code and the line of Python's that it was noticed in."""
+    return re.sub(r"^\[[A-Z0-9_:, ]*\] | ?\(_ssl\.c:\d+\)", "", text)
+
+
+def advice(error: BaseException) -> str:
+    """What to do about a failure of TLS; empty where it is none."""
+    for cause in _causes(error):
+        if isinstance(cause, CertificateError):
+            return "CONSUL_TLS_SERVER_NAME says what name its certificate has, where that is not the host's."
+        if not isinstance(cause, ssl.SSLError | urllib3.exceptions.SSLError):
+            continue
+        words = str(cause).upper().replace(" ", "_")
+        if "WRONG_VERSION_NUMBER" in words or "RECORD_LAYER_FAILURE" in words:
+            return (
+                "It speaks no TLS there: is that Consul's HTTP port, and CONSUL_HTTP_SSL or https too much?"
+            )
+        if "VERIFY_FAILED" in words:
+            return "CONSUL_CACERT or CONSUL_CAPATH names the authority that its certificate is of."
+        if "ALERT" in words:
+            return "It may want a certificate of ours: CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY name it."
+    return ""
+
+
+PLAIN_TO_TLS = "HTTP request to an HTTPS server"
+"""In the words of an HTTPS port that was spoken to in plain HTTP; they come as a 400."""
+SPEAKS_TLS = "It speaks HTTPS there: CONSUL_HTTP_SSL=true, or consul+https://HOST:PORT."
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -28,6 +28,11 @@ MAX_TRANSACTION = 500_000
 class StoreError(Exception):
     """Something is wrong with the store."""
 
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        """`advice`: what a person can do about it, in a sentence, where the store knows."""
+        super().__init__(message)
+        self.advice = advice
+
 
 class StoreUnavailable(StoreError):
     """The store did not answer, or answered that it cannot now. A write may or may not have been applied."""

@@ -16,6 +16,7 @@ import pytest
 from engines import Consul
 from engines.packages import consul_program
 from engines.program import free_ports
+from roj.cli.main import run
 from roj.environment import RealEnvironment
 from roj.store.address import open_store
 from roj.store.interface import (
@@ -259,6 +260,33 @@ def test_what_the_token_may_not_is_denied(guarded: Consul, limited: str) -> None
         store.list("open/")
 
 
+def test_a_denial_says_whose_token_it_was(
+    guarded: Consul, limited: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{limited}\n", encoding="ascii")
+    unknown = "22222222-2222-3333-4444-555555555555"
+    for variables, message, hint in (
+        ({}, "without a token", "Set CONSUL_HTTP_TOKEN, or"),
+        ({"CONSUL_HTTP_TOKEN": limited}, "the token of CONSUL_HTTP_TOKEN:", "The token in use is that of"),
+        (
+            {"CONSUL_HTTP_TOKEN_FILE": str(file), "CONSUL_HTTP_TOKEN": MASTER},
+            f"the token of CONSUL_HTTP_TOKEN_FILE, {file},:",
+            "The token in use is that of",
+        ),
+        (
+            {"CONSUL_HTTP_TOKEN": unknown},
+            "the token of CONSUL_HTTP_TOKEN:",
+            "Consul does not know the token of",
+        ),
+    ):
+        assert run(["create", "web:v1", "nginx"], variables=variables | {"ROJ_STORE": guarded.store_url}) == 7
+        said = capsys.readouterr().err.splitlines()
+        assert message in said[0], said
+        assert said[1].startswith(hint), said
+        assert limited not in str(said)
+
+
 def test_without_a_token(guarded: Consul, limited: str) -> None:
     del limited  # by then it serves
     with opened(guarded) as store:
@@ -321,16 +349,17 @@ def test_tls(secure: tuple[Consul, str], certificates: Path) -> None:
     assert tried() == consul.node_name
     assert tried(CONSUL_TLS_SERVER_NAME="server.dc1.consul") == consul.node_name
     assert tried(CONSUL_CACERT="", CONSUL_HTTP_SSL_VERIFY="false") == consul.node_name
-    for wrong in (
-        {"CONSUL_CACERT": ""},
-        {"CONSUL_CACERT": str(certificates / "other-agent-ca.pem")},
-        {"CONSUL_TLS_SERVER_NAME": "server.dc2.consul"},
-        {"CONSUL_CLIENT_CERT": "", "CONSUL_CLIENT_KEY": ""},
-        {"CONSUL_CACERT": "/no/such/file"},
+    for wrong, advice in (
+        ({"CONSUL_CACERT": ""}, "CONSUL_CACERT"),
+        ({"CONSUL_CACERT": str(certificates / "other-agent-ca.pem")}, "CONSUL_CACERT"),
+        ({"CONSUL_TLS_SERVER_NAME": "server.dc2.consul"}, "CONSUL_TLS_SERVER_NAME"),
+        ({"CONSUL_CLIENT_CERT": "", "CONSUL_CLIENT_KEY": ""}, "CONSUL_CLIENT_CERT"),
     ):
         with pytest.raises(StoreUnavailable) as caught:
             tried(**wrong)
         assert len(str(caught.value)) < 250
+        assert "_ssl.c" not in str(caught.value)
+        assert advice in caught.value.advice
     with closing(open_store(url, environment, good)) as store, closing(store.clone()) as watching:
         store.create("tls/a", b"1")
         index = watching.list("tls/").index
@@ -339,3 +368,45 @@ def test_tls(secure: tuple[Consul, str], certificates: Path) -> None:
         watching.close()
         with pytest.raises(StoreUnavailable, match="closed"):
             call.result()
+
+
+def test_authorities_by_directory(secure: tuple[Consul, str], certificates: Path, tmp_path: Path) -> None:
+    """All files of it count, whatever they are called: OpenSSL's own way would want them named by hash."""
+    consul, url = secure
+    variables = {
+        "CONSUL_CAPATH": str(tmp_path),
+        "CONSUL_CLIENT_CERT": str(certificates / "dc1-client-consul-0.pem"),
+        "CONSUL_CLIENT_KEY": str(certificates / "dc1-client-consul-0-key.pem"),
+    }
+    for name in ("other-agent-ca.pem", "consul-agent-ca.pem"):
+        (tmp_path / name).write_bytes((certificates / name).read_bytes())
+    with closing(open_store(url, RealEnvironment(), variables)) as store:
+        assert store.node_name() == consul.node_name
+
+
+def test_plain_http_and_tls_confounded(
+    secure: tuple[Consul, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each end code 6, and a word on what to set."""
+    consul, url = secure
+    for variables, advice in (
+        (
+            {"CONSUL_HTTP_ADDR": consul.address, "CONSUL_HTTP_SSL": "true"},
+            "CONSUL_HTTP_SSL or https too much?",
+        ),
+        ({"CONSUL_HTTP_ADDR": url.removeprefix("consul+https://")}, "CONSUL_HTTP_SSL=true"),
+    ):
+        assert run(["nodes"], variables=variables) == 6
+        said = capsys.readouterr().err
+        assert advice in said.splitlines()[1], said
+
+
+def test_a_certificate_and_a_key_that_are_no_pair(
+    certificates: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variables = {
+        "CONSUL_CLIENT_CERT": str(certificates / "dc1-client-consul-0.pem"),
+        "CONSUL_CLIENT_KEY": str(certificates / "dc1-server-consul-0-key.pem"),
+    }
+    assert run(["nodes"], variables=variables) == 2
+    assert "are no certificate and its key" in capsys.readouterr().err

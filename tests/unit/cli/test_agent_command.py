@@ -13,6 +13,7 @@ from roj.agent.http import Answer, Endpoint
 from roj.agent.options import AgentOptions
 from roj.cli.main import run
 from roj.environment import RealEnvironment
+from tests.unit.store.scripted import Scripted, answer
 
 ROWS = [
     {"what": "image", "id": "web:1", "name": "web:1", "why": "nothing uses it", "size": 5_000_000},
@@ -123,3 +124,28 @@ def test_gc_where_no_agent_serves(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "agent.sock").write_text("")
     assert run(["node", "gc", "n1", "--state-dir", str(tmp_path)], variables={}) == 6
     assert run(["node", "gc", "Not a name"], variables={}) == 2
+
+
+@pytest.mark.parametrize(
+    ("answered", "code", "words"),
+    [
+        (answer("403 Forbidden", "Permission denied"), 7, ["without a token", "CONSUL_HTTP_TOKEN", "--node NAME"]),
+        (answer("500 Oops", "No cluster leader"), 6, ["No cluster leader", "--node NAME"]),
+    ],
+)  # fmt: skip
+def test_an_agent_that_is_not_told_its_name_says_why(
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    answered: bytes,
+    code: int,
+    words: list[str],
+) -> None:
+    monkeypatch.setattr("roj.agent.process.default_state_directory", lambda node: tmp_path / node)
+    with Scripted(lambda _: answered) as consul:
+        found = run(["agent", "--docker", "simulated:"], variables={"ROJ_STORE": consul.url})
+    said = capsys.readouterr().err
+    assert found == code, said
+    for word in words:
+        assert word in said, said

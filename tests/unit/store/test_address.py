@@ -6,11 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from roj.api.faults import InvalidInput
 from roj.environment import RealEnvironment
 from roj.store.address import open_store
 from roj.store.consul_address import ConsulAddress, consul_address
+from roj.store.consul_tls import Tls
 from roj.store.interface import Store
 
 
@@ -73,13 +75,32 @@ def test_an_address_that_means_none_is_refused_with_what_to_write(url: str) -> N
     ("variables", "words"),
     [
         ({"CONSUL_HTTP_ADDR": "unix:///run/consul.sock"}, "unix socket"),
-        ({"CONSUL_HTTP_ADDR": "ftp://c1"}, "CONSUL_HTTP_ADDR"),
-        ({"CONSUL_HTTP_ADDR": "c1:x"}, "CONSUL_HTTP_ADDR"),
+        (
+            {"CONSUL_HTTP_ADDR": "ftp://c1"},
+            "CONSUL_HTTP_ADDR: 'ftp://c1': write HOST:PORT, http://HOST:PORT or https://HOST:PORT",
+        ),
+        (
+            {"CONSUL_HTTP_ADDR": "c1:x"},
+            "CONSUL_HTTP_ADDR: 'c1:x' is no address of Consul: write HOST:PORT, http://HOST:PORT or https://HOST:PORT",
+        ),
         ({"CONSUL_HTTP_SSL": "maybe"}, "CONSUL_HTTP_SSL: 'maybe': write true or false"),
         ({"CONSUL_HTTP_SSL_VERIFY": "2"}, "CONSUL_HTTP_SSL_VERIFY"),
         ({"CONSUL_HTTP_TOKEN_FILE": "/no/such/file"}, "CONSUL_HTTP_TOKEN_FILE: /no/such/file"),
         ({"CONSUL_CLIENT_CERT": "/cert.pem"}, "CONSUL_CLIENT_KEY"),
         ({"CONSUL_CLIENT_KEY": "/key.pem"}, "CONSUL_CLIENT_CERT"),
+        ({"CONSUL_CACERT": "/no/such/file"}, "CONSUL_CACERT: /no/such/file cannot be read: No such file"),
+        ({"CONSUL_CACERT": "/"}, "CONSUL_CACERT: / cannot be read: Is a directory"),
+        ({"CONSUL_CACERT": __file__}, f"CONSUL_CACERT: {__file__} has no certificate in PEM"),
+        ({"CONSUL_CAPATH": "/no/such"}, "CONSUL_CAPATH: /no/such cannot be read: No such file"),
+        ({"CONSUL_CAPATH": str(Path(__file__).parent)}, "CONSUL_CAPATH: "),
+        (
+            {"CONSUL_CLIENT_CERT": "/no/cert", "CONSUL_CLIENT_KEY": "/no/key"},
+            "CONSUL_CLIENT_KEY: /no/key cannot be read: No such file",
+        ),
+        (
+            {"CONSUL_CLIENT_CERT": __file__, "CONSUL_CLIENT_KEY": __file__},
+            "are no certificate and its key in PEM",
+        ),
     ],
 )
 def test_a_variable_that_means_nothing_is_named(variables: dict[str, str], words: str) -> None:
@@ -92,11 +113,8 @@ def test_how_to_speak_to_consul() -> None:
     variables = {
         "CONSUL_HTTP_TOKEN": "token",
         "CONSUL_HTTP_AUTH": "user:pass:word",
-        "CONSUL_CACERT": "/ca.pem",
-        "CONSUL_CAPATH": "/ca",
-        "CONSUL_CLIENT_CERT": "/cert.pem",
-        "CONSUL_CLIENT_KEY": "/key.pem",
         "CONSUL_TLS_SERVER_NAME": "server.dc1.consul",
+        "CONSUL_HTTP_SSL_VERIFY": "false",
         "CONSUL_NAMESPACE": "team",
         "CONSUL_PARTITION": "part",
     }
@@ -105,28 +123,61 @@ def test_how_to_speak_to_consul() -> None:
         port=8501,
         scheme="https",
         token="token",
-        verify="/ca.pem",
-        certificate=("/cert.pem", "/key.pem"),
-        server_name="server.dc1.consul",
+        token_from="CONSUL_HTTP_TOKEN",
+        tls=Tls(verify=False, server_name="server.dc1.consul"),
         auth=("user", "pass:word"),
         namespace="team",
         partition="part",
     )
-    assert consul_address("c1", "", {"CONSUL_CAPATH": "/ca"}).verify == "/ca"
-    assert (
-        consul_address("c1", "", {"CONSUL_CACERT": "/ca", "CONSUL_HTTP_SSL_VERIFY": "false"}).verify is False
-    )
-    assert consul_address("c1", "", {}).verify is True
+    assert consul_address("c1", "", {}).tls == Tls()
+    assert consul_address("c1", "", {}).token_from == ""
     assert consul_address("c1", "", {"CONSUL_HTTP_AUTH": "user"}).auth == ("user", "")
+
+
+def test_authorities_are_a_file_or_all_files_of_a_directory(tmp_path: Path) -> None:
+    bundle = Path(DEFAULT_CA_BUNDLE_PATH).read_text(encoding="ascii")
+    one, other = [
+        f"{text}-----END CERTIFICATE-----" for text in bundle.split("-----END CERTIFICATE-----")[:2]
+    ]
+    (tmp_path / "a.pem").write_text(f"# of one\n{one}\n", encoding="ascii")
+    (tmp_path / "b.crt").write_text(f"{other}\n", encoding="ascii")
+    (tmp_path / "README").write_text("what is in here", encoding="ascii")
+
+    def found(**variables: str) -> int:
+        return consul_address("c1", "", variables).tls.authorities.count("-----BEGIN CERTIFICATE-----")
+
+    assert found(CONSUL_CACERT=str(tmp_path / "a.pem")) == 1
+    assert found(CONSUL_CAPATH=str(tmp_path)) == 2
+    assert found(CONSUL_CACERT=str(tmp_path / "a.pem"), CONSUL_CAPATH="/no/such/directory") == 1
+    (tmp_path / "README").unlink()
+    (tmp_path / "a.pem").write_text(one.replace("-----\nM", "-----\n", 1), encoding="ascii")
+    with pytest.raises(InvalidInput, match=r"CONSUL_CAPATH: .* has a certificate that cannot be understood"):
+        found(CONSUL_CAPATH=str(tmp_path))
 
 
 def test_a_tokens_file_goes_before_a_token(tmp_path: Path) -> None:
     file = tmp_path / "token"
     variables = {"CONSUL_HTTP_TOKEN": "variable", "CONSUL_HTTP_TOKEN_FILE": str(file)}
     file.write_text("file\n", encoding="utf-8")
-    assert consul_address("c1", "", variables).token == "file"
+    found = consul_address("c1", "", variables)
+    assert (found.token, found.token_from) == ("file", f"CONSUL_HTTP_TOKEN_FILE, {file},")
     file.write_text("\n", encoding="utf-8")
-    assert consul_address("c1", "", variables).token == "variable"
+    found = consul_address("c1", "", variables)
+    assert (found.token, found.token_from) == ("variable", "CONSUL_HTTP_TOKEN")
+
+
+def test_what_cannot_be_a_token_is_refused_and_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(b"secret\nsecond")
+    for variable, value in (
+        ("CONSUL_HTTP_TOKEN", "secret\nsecond"),
+        ("CONSUL_HTTP_TOKEN", "secret "),
+        ("CONSUL_HTTP_TOKEN", "secr\u00e9t"),
+        ("CONSUL_HTTP_TOKEN_FILE", str(file)),
+    ):
+        with pytest.raises(InvalidInput, match=f"^{variable}: ") as caught:
+            open_store(None, RealEnvironment(), {variable: value})
+        assert "secr" not in str(caught.value).replace(str(file), "")
 
 
 def test_no_secret_is_in_the_address() -> None:
