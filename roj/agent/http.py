@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import logging
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn
 
+from roj.api.faults import quoted
 from roj.environment import Environment, Thread
 
 log = logging.getLogger(__name__)
@@ -224,8 +226,14 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
-    if not colon or not bare or not port.isdecimal() or int(port) > 65535 or (":" in bare and bare == host):
-        raise AddressInvalid(f"{text!r}: write HOST:PORT, as in 127.0.0.1:9100 or [::1]:9100")
+    if (
+        not colon
+        or not bare
+        or not re.fullmatch(r"[0-9]{1,5}", port)
+        or int(port) > 65535
+        or (":" in bare and bare == host)
+    ):
+        raise AddressInvalid(f"{quoted(text)}: write HOST:PORT, as in 127.0.0.1:9100 or [::1]:9100")
     return bare, int(port)
 
 

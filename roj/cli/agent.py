@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any
 
 import click
 
+from roj.api.faults import quoted
 from roj.cli.context import say, settings_of, store_option
+
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 @click.command()
@@ -23,10 +27,13 @@ from roj.cli.context import say, settings_of, store_option
 )
 @click.option("--docker", metavar="URL", help="Docker's address. Default: as Docker's own command decides.")
 @click.option(
-    "--resync", default="30s", show_default=True, help="Time between two comparisons of everything."
-)
+    "--resync", metavar="DURATION", default="30s", show_default=True,
+    help="Time between two comparisons of everything.",
+)  # fmt: skip
 @click.option("--once", is_flag=True, help="Converge once and end, for cron: 0 if all converged, else 3.")
-@click.option("--once-timeout", default="5m", show_default=True, help="How long --once may take.")
+@click.option(
+    "--once-timeout", metavar="DURATION", default="5m", show_default=True, help="How long --once may take."
+)
 @click.option("--http", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there too.")
 @click.option(
     "--port-range", metavar="FIRST-LAST", default="20000-31999", show_default=True,
@@ -116,6 +123,10 @@ def _options(flags: dict[str, Any], store: str | None) -> Any:
         "image_gc_high": flags["image_gc_high"] / 100,
         "image_gc_low": flags["image_gc_low"] / 100,
     }
+    keys = [label[0] for label in values["labels"] if label is not None]
+    faults += [
+        Fault("--label", f"{key} is given twice") for key in dict.fromkeys(keys) if keys.count(key) > 1
+    ]
     if flags["image_gc_low"] > flags["image_gc_high"]:
         faults.append(Fault("--image-gc-low", "is above --image-gc-high"))
     if faults:
@@ -135,24 +146,29 @@ def _some_time(text: str) -> float:
 
     seconds = parse_duration(text)
     if seconds < 1:
-        raise ValueError(f"{text!r} is too short: 1s is the least")
+        raise ValueError(f"{quoted(text)} is too short: 1s is the least")
     return seconds
 
 
 def _port_range(text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
-    if first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last) <= 65535:
+    if _PORT.fullmatch(first) and _PORT.fullmatch(last) and 1 <= int(first) <= int(last) <= 65535:
         return int(first), int(last)
-    raise ValueError(f"{text!r} is no range of ports: write FIRST-LAST, as in 20000-31999")
+    raise ValueError(f"{quoted(text)} is no range of ports: write FIRST-LAST, as in 20000-31999")
 
 
 def _network(text: str) -> str:
+    wanted = "write an IPv4 network of a /28 or wider, as in 10.213.0.0/16"
     try:
-        network = ipaddress.IPv4Network(text)
-    except ValueError as problem:
-        raise ValueError(f"{text!r} is no IPv4 network: {problem}") from None
+        network = ipaddress.IPv4Network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{quoted(text)} is no IPv4 network: {wanted}") from None
     if network.prefixlen > 28:
-        raise ValueError(f"{text!r} is too narrow: a network of a /28 must fit")
+        raise ValueError(f"{quoted(text)} is too narrow: {wanted}")
+    if text.partition("/")[0] != str(network.network_address):
+        raise ValueError(
+            f"{quoted(text)} is an address within a network: write {network}, or another network"
+        )
     return text
 
 
@@ -161,14 +177,14 @@ def _label(text: str) -> tuple[str, str]:
 
     key, equals, value = text.partition("=")
     if not equals or not LABEL_KEY.fullmatch(key):
-        raise ValueError(f"{text!r}: write K=V, with K of letters, digits, '.', '_', '/' and '-'")
+        raise ValueError(f"{quoted(text)}: write K=V, with K of letters, digits, '.', '_', '/' and '-'")
     return key, value
 
 
 def _controller(name: str) -> str:
     known = ("deploy", "image-puller", "anti-entropy", "garbage-collection")
     if name not in known:
-        raise ValueError(f"there is no controller {name!r}: {', '.join(known)}")
+        raise ValueError(f"there is no controller {quoted(name)}: {', '.join(known)}")
     return name
 
 

@@ -12,6 +12,7 @@ steps back, a session ends TTL after its last renewal and not up to twice that, 
 
 from __future__ import annotations
 
+import errno
 import socket
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ BUSY = 5.0
 """Seconds that a write waits for another process's write to end."""
 SHORTEST_TTL = 10.0
 """Seconds; Consul takes none shorter."""
+_CLOSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 IN_MEMORY = "sqlite::memory:"
 
 
@@ -244,7 +246,8 @@ class EmbeddedStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"{self.address}: {error}") from error
+            why, advice = _explained(error, self._shared.path)
+            raise StoreUnavailable(f"{self.address}: {why}", advice=advice) from error
 
     def _database(self) -> sqlite3.Connection:
         """The connection. A file that was removed or replaced meanwhile is opened anew: what is there now counts.
@@ -283,6 +286,32 @@ class EmbeddedStore:
             return
         with self._committed(database):
             tables.Transaction(database).end_overdue(now)
+
+
+def _explained(error: sqlite3.Error | OSError, path: Path | None) -> tuple[str, str]:
+    """What is wrong with the file, and what to do about it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # SQLite's primary code
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return f"another process has written to it for {BUSY:g} s", "Repeat it."
+    if code == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC:
+        return "no space is left there", f"Make room for {path}, then repeat it."
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return (
+            f"the file is damaged, or none of roj's: {error}",
+            f"Put {path} aside; `roj restore` on the nodes refills a new one.",
+        )
+    if isinstance(error, PermissionError) or code in _CLOSED:
+        return (
+            "this user may not read and write it",
+            f"It takes the right to write to {path} and to {path.parent if path else ''}, where SQLite keeps its log.",
+        )
+    if isinstance(error, FileNotFoundError) and path is not None:
+        return (
+            f"the directory {path.parent} is not there",
+            "Make it, or name another file by --store or ROJ_STORE.",
+        )
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return words, "--store or ROJ_STORE names another file."
 
 
 def _roll_back(database: sqlite3.Connection) -> None:

@@ -24,7 +24,7 @@ ROWS = [
 def test_every_bad_flag_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     words = (
         "agent --node Not_A_Name! --resync soon --once-timeout x --http nowhere --port-range 9-1 --network-pool "
-        "10.0.0.1/16 --label nonsense --reap-unclaimed y --without nobody --image-gc-high 50 --image-gc-low 60"
+        "10.0.0.1/16 --label nonsense --label a=1 --label a=2 --reap-unclaimed y --without nobody --image-gc-high 50 --image-gc-low 60"
     )
     assert run(words.split(), variables={}) == 2
     said = capsys.readouterr().err
@@ -33,6 +33,37 @@ def test_every_bad_flag_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> 
         "--reap-unclaimed", "--without", "--image-gc-low",
     ):  # fmt: skip
         assert f"  {flag}: " in said
+    assert "  --label: a is given twice" in said
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--network-pool", "x", "'x' is no IPv4 network: write an IPv4 network of a /28 or wider, as in 10.213.0.0/16"),
+        ("--network-pool", "fd00::/8", "is no IPv4 network"),
+        ("--network-pool", "10.0.0.0/33", "is no IPv4 network"),
+        ("--network-pool", "10.0.0.0/29", "'10.0.0.0/29' is too narrow: write an IPv4 network of a /28 or wider"),
+        ("--network-pool", "10.0.0.1/16", "is an address within a network: write 10.0.0.0/16, or another network"),
+        ("--port-range", "1-" + "9" * 5000, "is no range of ports: write FIRST-LAST"),
+        ("--resync", "0.5", "'0.5' is too short: 1s is the least"),
+        ("--once-timeout", "inf", "'inf' is no duration: write it as 500ms, 60s, 2m, 1h30m or in seconds"),
+        ("--reap-unclaimed", "9999999d", "'9999999d' is too long: 3650d is the most"),
+        ("--http", "nowhere", "HOST:PORT"),
+        ("--http", "a:" + "9" * 5000, "HOST:PORT"),
+    ],
+)  # fmt: skip
+def test_a_bad_flag_says_what_is_expected(
+    flag: str, value: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["agent", flag, value], variables={}) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"roj: {flag}: ")
+    assert words in said
+
+
+def test_no_flag_of_the_agent_is_just_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["agent", "--help"], variables={}) == 0
+    assert "TEXT" not in capsys.readouterr().out
 
 
 def test_flags_become_options(monkeypatch: pytest.MonkeyPatch) -> None:

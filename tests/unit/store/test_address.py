@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from roj.environment import RealEnvironment
 from roj.store.address import open_store
 from roj.store.consul_address import ConsulAddress, consul_address
 from roj.store.consul_tls import Tls
-from roj.store.interface import Store
+from roj.store.interface import Store, StoreUnavailable
 
 
 def opened(url: str | None, **variables: str) -> closing[Store]:
@@ -69,6 +71,65 @@ def test_an_address_that_means_none_is_refused_with_what_to_write(url: str) -> N
             open_store(given, RealEnvironment(), variables)
         assert "sqlite:///PATH" in str(caught.value)
         assert str(caught.value).startswith("--store: " if given is not None else "ROJ_STORE: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("file/store.db", "file is no directory"),
+        ("directory", "directory is a directory: write a file's path, as in sqlite://{top}/directory/roj.db"),
+        ("file", "file is no SQLite database, and is left as it is"),
+        ("pipe", "pipe is no ordinary file"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_a_path_that_can_be_no_store_is_refused(tmp_path: Path, path: str, words: str) -> None:
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").write_text("something", encoding="ascii")
+    os.mkfifo(tmp_path / "pipe")
+    for given, variables in (
+        (f"sqlite://{tmp_path}/{path}", {}),
+        (None, {"ROJ_STORE": f"sqlite://{tmp_path}/{path}"}),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            open_store(given, RealEnvironment(), variables)
+        assert words.format(top=tmp_path) in str(caught.value)
+    assert (tmp_path / "file").read_text(encoding="ascii") == "something"
+
+
+@pytest.mark.parametrize(
+    ("path", "why", "advice"),
+    [
+        ("{top}/damaged.db", "is damaged", "aside"),
+        ("{top}/no/roj.db", "the directory {top}/no is not there", "Make it, or"),
+        # Nobody may make a file there.
+        (
+            "/proc/roj.db",
+            "may not read and write it",
+            "It takes the right to write to /proc/roj.db and to /proc",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_now_is_a_store_out_of_reach(
+    tmp_path: Path, path: str, why: str, advice: str
+) -> None:
+    """It may be mended or mounted meanwhile: an agent starts, and works from its own disk."""
+    (tmp_path / "damaged.db").write_bytes(b"SQLite format 3\0, or what was one")
+    with opened(f"sqlite://{path.format(top=tmp_path)}") as store, pytest.raises(StoreUnavailable) as caught:
+        store.get("a")
+    assert why.format(top=tmp_path) in str(caught.value)
+    assert advice in caught.value.advice
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as database:
+        database.execute("CREATE TABLE t (x)")
+    before = (tmp_path / "other.db").read_bytes()
+    with opened(f"sqlite://{tmp_path}/other.db") as store, pytest.raises(StoreUnavailable) as caught:
+        store.create("a", b"1")
+    assert "another program" in str(caught.value)
+    assert "--store" in caught.value.advice
+    assert (tmp_path / "other.db").read_bytes() == before
 
 
 @pytest.mark.parametrize(

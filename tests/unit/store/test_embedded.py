@@ -208,7 +208,7 @@ def test_a_writer_that_does_not_end_stops_writes_and_no_reads(
         with locked(path):
             assert store.get("a/b") is not None
             assert len(store.list("a/").entries) == 1
-            with pytest.raises(StoreUnavailable, match="locked"):
+            with pytest.raises(StoreUnavailable, match="another process has written"):
                 store.create("a/c", b"1")
         store.create("a/c", b"1")
 
