@@ -111,6 +111,7 @@ class GarbageCollection:
             images = (item for item in found if item.what == "image")
             due.extend(garbage.enough(images, usage, self._limits.low))
         self.collect(due)
+        self._give_up_what_left_nothing()
         return EVERY
 
     def plan(self) -> tuple[Garbage, ...]:
@@ -134,19 +135,24 @@ class GarbageCollection:
         for container in containers:
             self._last_used[container.image_id] = now
         desired = self._desired()
-        known = (*desired.ids, *(order.id for order in self._orders.all() if not order.absent))
-        self._note_unclaimed([c.labels[labels.UID] for c in mine if c.labels[labels.INSTANCE] not in known])
-        clock = self._environment.monotonic()
+        orders = self._orders.all()
+        known = (*desired.ids, *(order.id for order in orders if not order.absent))
+        self._note_unclaimed(
+            [
+                *(c.labels[labels.UID] for c in mine if c.labels[labels.INSTANCE] not in known),
+                *(order.instance.uid for order in orders if order.id not in known),
+            ]
+        )
         finished = [uid for c in mine if self._orders.is_finished(uid := c.labels[labels.UID])]
         found = [
             *container_garbage(
                 mine,
                 known,
                 finished,
-                {uid: clock - since for uid, since in self._unclaimed_since.items()},
+                self._unclaimed_for(),
                 self._limits.reap_unclaimed,
             ),
-            *network_garbage(networks, containers, known),
+            *network_garbage(networks, containers, (*desired.ids, *(order.id for order in orders))),
         ]
         if self._puller is not None and not desired.images_known and not self._shared(containers):
             last_used = {image.id: self._last_used.get(image.id, self._began) for image in images}
@@ -250,6 +256,22 @@ class GarbageCollection:
             labels.parse(container.labels) for container in containers if self._owned(container) is None
         )
         return any(other is not None for other in others)
+
+    def _give_up_what_left_nothing(self) -> None:
+        """`--reap-unclaimed`, of instances that have no container: their orders are all that is left of them."""
+        after = self._limits.reap_unclaimed
+        if after is None:
+            return
+        times = self._unclaimed_for()
+        for order in self._orders.all():
+            if order.absent and times.get(order.instance.uid, 0.0) >= after:
+                scope = labels.of_instance(self._node.cluster(), self._node.name, order.id)
+                if not self._runtime.containers(scope) and self._orders.give_up(order.id):
+                    log.info("gave up %s: unclaimed for longer than %g s (--reap-unclaimed)", order.id, after)
+
+    def _unclaimed_for(self) -> dict[str, float]:
+        now = self._environment.monotonic()
+        return {uid: now - since for uid, since in self._unclaimed_since.items()}
 
     def _note_unclaimed(self, uids: list[str]) -> None:
         now = self._environment.monotonic()

@@ -251,6 +251,7 @@ class Orders:
         if order is None or not order.absent:
             return order is None
         self.drop(order)
+        self._wake(id, "it is not kept any longer")
         return self.get(id) is None
 
     # --- inside ---

@@ -323,6 +323,14 @@ REGRESSIONS = {
         happenings=(Happening(30.0, "record-deleted", 0, 1),),
         reap=30.0,
     ),
+    # The same, where the record vanished before anything was made.
+    "unclaimed-and-nothing-made": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(Command(4.0, 0, "deploy", 0, "a", "missing"),),
+        happenings=(Happening(30.0, "record-deleted", 0, 1),),
+        reap=30.0,
+    ),
     # A restart policy that somebody had set by hand stayed, though Docker tells of it.
     "policy-by-hand": Scenario(
         nodes=1,

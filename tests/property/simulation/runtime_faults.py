@@ -43,7 +43,7 @@ from roj.runtime.interface import (
 )
 from roj.runtime.simulated import SimulatedRuntime
 from roj.runtime.simulated_images import ImageStore, SimulatedRegistry
-from roj.runtime.simulated_machine import Machine
+from roj.runtime.simulated_machine import KILLED, Machine
 from roj.runtime.simulated_networks import Networks
 from tests.property.simulation.environment import WorldEnvironment
 from tests.property.simulation.scheduler import Scheduler
@@ -89,6 +89,9 @@ class ObservedMachine(Machine):
 
     def lose_docker(self) -> None:
         """Docker's data is gone, and it was installed anew: it has another id, and does not run yet."""
+        for container in self._containers.values():
+            if container.live:
+                self._end(container, KILLED, restart=False)
         self.kill_daemon()
         self._containers.clear()
         self.images = ImageStore()
