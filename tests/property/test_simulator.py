@@ -35,8 +35,9 @@ from tests.property.simulation.scenario import (
     Window,
 )
 from tests.property.simulation.schedule import Departure, Schedule
-from tests.property.simulation.scheduler import Crash, Group, Scheduler, SimulationFailure
+from tests.property.simulation.scheduler import Scheduler
 from tests.property.simulation.store_faults import STORE_FAULTS, Link, StoreFault
+from tests.property.simulation.workers import Crash, Group, SimulationFailure
 from tests.property.simulation.world import World, running
 
 SCHEDULES = st.builds(

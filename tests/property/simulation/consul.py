@@ -30,7 +30,8 @@ from roj.store.interface import (
     Swap,
 )
 from tests.property.simulation.environment import WorldEnvironment
-from tests.property.simulation.scheduler import Scheduler, Worker
+from tests.property.simulation.scheduler import Scheduler
+from tests.property.simulation.workers import Worker
 
 KEPT = 60
 """Former states of the store that a stale read may still show."""

@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from types import TracebackType
 
-from tests.property.simulation.scheduler import Group, Scheduler, Worker
+from tests.property.simulation.scheduler import Scheduler
 from tests.property.simulation.waiting import (
     SimulatedCondition,
     SimulatedEvent,
     SimulatedLock,
     SimulatedThread,
 )
+from tests.property.simulation.workers import Group, Worker
 
 START = datetime(2026, 11, 22, 8, tzinfo=UTC)
 """The wall clock at the beginning of every run."""

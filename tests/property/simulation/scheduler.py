@@ -14,80 +14,16 @@ moment than any honest work takes (`PATIENCE`).
 from __future__ import annotations
 
 import heapq
-import sys
 import threading
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from tests.property.simulation.schedule import Chooser, Departure, Schedule
 from tests.property.simulation.story import Story
+from tests.property.simulation.workers import Crash, Group, Owned, SimulationFailure, Worker, stack
 
 PATIENCE = 50_000
 """Points at one virtual moment; more are a loop that waits for nothing."""
 _REAL_PATIENCE = 60.0  # seconds of the real clock that the end of a thread may take
-
-
-class Crash(BaseException):
-    """The process of this thread died here. No `except Exception` sees it."""
-
-
-class SimulationFailure(AssertionError):
-    """The run itself went wrong: a deadlock, a livelock, a thread that died."""
-
-
-@dataclass(eq=False, slots=True)
-class Group:
-    """Threads that live and die together: one process."""
-
-    name: str
-    workers: list[Worker] = field(default_factory=list)
-    crashed: bool = False
-    paused: bool = False
-    points: int = 0
-    """Points that its threads have passed."""
-    crash_at: int = -1
-    """It dies at this point of its own."""
-    after_crash: Callable[[], None] | None = None
-    """Called when it has died so."""
-
-
-@dataclass(eq=False, slots=True)
-class Worker:
-    """One thread."""
-
-    number: int
-    name: str
-    group: Group
-    baton: threading.Lock
-    thread: threading.Thread | None = None
-    done: bool = False
-    blocked: bool = False
-    woken: bool = False
-    """Whether its last wait ended by a wake-up, not by the clock."""
-    ticket: int = 0
-    """Counts its waits, so that the timer of an old one means nothing."""
-    waits_for: str = ""
-    wants: Owned | None = None
-    """The lock that it waits for."""
-    ended: list[Worker] = field(default_factory=list)
-    """Those that wait for its end."""
-
-    @property
-    def dying(self) -> bool:
-        return self.group.crashed
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Owned:
-    """What one worker holds and others may wait for."""
-
-    __slots__ = ("owner",)
-
-    def __init__(self) -> None:
-        self.owner: Worker | None = None
 
 
 class Scheduler:
@@ -162,7 +98,7 @@ class Scheduler:
             if worker.thread is not None:
                 worker.thread.join(_REAL_PATIENCE)
                 if worker.thread.is_alive():
-                    raise SimulationFailure(f"{worker} cannot be ended:\n{_stack(worker)}")
+                    raise SimulationFailure(f"{worker} cannot be ended:\n{stack(worker)}")
 
     def at(self, moment: float, action: Callable[[], None]) -> None:
         """Do something at a moment of virtual time, between the steps of the workers. It must not wait."""
@@ -297,7 +233,7 @@ class Scheduler:
                 state = (
                     worker.waits_for if worker.blocked else "runs" if worker is self.current else "is ready"
                 )
-                lines.append(f"  {worker}: {state}\n{_stack(worker)}")
+                lines.append(f"  {worker}: {state}\n{stack(worker)}")
         return "\n".join(lines)
 
     # --- inside ---
@@ -435,18 +371,3 @@ class Scheduler:
         for other in worker.ended:
             self.wake(other)
         self._hand_over(worker)
-
-
-def _stack(worker: Worker) -> str:
-    """The innermost frames of a thread that are not the simulator's."""
-    if worker.thread is None or worker.thread.ident is None:
-        return ""
-    frame = sys._current_frames().get(worker.thread.ident)
-    if frame is None:
-        return ""
-    lines = [
-        f"      {entry.filename.rpartition('/roj/')[2]}:{entry.lineno} {entry.name}"
-        for entry in traceback.extract_stack(frame)
-        if "/simulation/" not in entry.filename and "threading.py" not in entry.filename
-    ]
-    return "\n".join(lines[-6:])

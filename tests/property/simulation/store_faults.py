@@ -37,7 +37,8 @@ from roj.store.interface import (
     check_size,
 )
 from tests.property.simulation.consul import Consul, State
-from tests.property.simulation.scheduler import Scheduler, Worker
+from tests.property.simulation.scheduler import Scheduler
+from tests.property.simulation.workers import Worker
 
 StoreFault = Literal[
     "cut", "refused", "deaf", "answer-lost", "reset", "error", "slow", "stale", "empty", "index-back",

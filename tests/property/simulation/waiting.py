@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from tests.property.simulation.scheduler import Owned, Scheduler, Worker
+from tests.property.simulation.scheduler import Scheduler
+from tests.property.simulation.workers import Owned, Worker
 
 
 class SimulatedLock(Owned):

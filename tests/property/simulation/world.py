@@ -24,8 +24,9 @@ from tests.property.simulation.environment import SimulatedEnvironment, WallCloc
 from tests.property.simulation.operators import Operator
 from tests.property.simulation.runtime_faults import FaultyRuntime, ObservedMachine
 from tests.property.simulation.schedule import Schedule
-from tests.property.simulation.scheduler import Group, Scheduler
+from tests.property.simulation.scheduler import Scheduler
 from tests.property.simulation.store_faults import Link
+from tests.property.simulation.workers import Group
 
 RESTART = 2.0
 """Seconds after which a supervisor of the operating system starts an agent again that ended."""
