@@ -12,6 +12,8 @@ OBSERVED = ROOT + "observed/"
 EVENTS = ROOT + "events/"
 OPERATORS = EVENTS + "@operators/"
 """Events that operators write; no node can be called so."""
+ROLLOUTS = ROOT + "rollouts/"
+ROLLOUT_STATUS = ROOT + "rollout-status/"
 
 
 def app(name: str, version: str) -> str:
@@ -82,3 +84,11 @@ def events(node: str) -> str:
 
 def lock(name: str) -> str:
     return f"{ROOT}locks/{name}"
+
+
+def rollout(name: str) -> str:
+    return f"{ROLLOUTS}{name}"
+
+
+def rollout_status(name: str) -> str:
+    return f"{ROLLOUT_STATUS}{name}"
