@@ -297,7 +297,8 @@ def violations(world: World) -> Iterator[str]:
             continue
         if world.guard(instance.app.name, instance.app.version) is None:
             yield f"the app of {instance.id} has no guard"
-        for protocol, port in apps[instance.app].spec.host_ports():
+        kept = [apps[revision.app] for revision in instance.revisions if revision.app in apps]
+        for protocol, port in dict.fromkeys(each for app in kept for each in app.host_ports()):
             key = keys.port(instance.node, protocol, port)
             if key in wanted:
                 yield f"two instances want {key}"
