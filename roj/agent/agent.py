@@ -249,7 +249,7 @@ class Agent:
         age = self.watcher.age()
         if age is None or age > STALE:
             return "the store has not given a believable answer for a while"
-        return self._docker_problem
+        return self._state_problem or self._docker_problem
 
     # --- what wakes what ---
 
@@ -262,6 +262,7 @@ class Agent:
                 self.reporter.load()
                 self._status.joined()
                 self._status.docker(self._docker_problem, self._docker_version)
+                self._status.state_directory(self._state_problem)
             except StoreError as error:
                 log.warning("the store did not say what was reported before: %s", error)
             self.reporter.resume()
@@ -273,7 +274,12 @@ class Agent:
             self.deploys.enqueue(order.id, f"membership: {self.membership.state}")
 
     def _changed(self, view: View) -> None:
-        self.orders.take(view)
+        try:
+            self.orders.take(view)
+        except OSError as error:
+            self._state_is(f"the state directory cannot be written, so orders are not taken: {error}")
+            raise
+        self._state_is(None)
         if keys.node(self.node) in view.changed:
             for order in self.orders.all():
                 self.deploys.enqueue(order.id, "the node's marks were changed")
@@ -299,6 +305,7 @@ class Agent:
 
     _docker_problem: str | None = None
     _docker_version: str = ""
+    _state_problem: str | None = None
 
     def _look_at_docker(self) -> None:
         try:
@@ -313,6 +320,10 @@ class Agent:
             log.warning("Docker does not answer: %s", problem) if problem else log.info("Docker answers")
         self._docker_problem = problem
         self._status.docker(problem, self._docker_version)
+
+    def _state_is(self, problem: str | None) -> None:
+        self._state_problem = problem
+        self._status.state_directory(problem)
 
     def _labelled(self) -> tuple[Owned, ...]:
         scope = labels.of_node(self.membership.cluster_id or "", self.node)

@@ -55,15 +55,26 @@ class NodeStatusReport:
 
     def docker(self, problem: str | None, version: str = "") -> None:
         """Docker answers, or why it does not."""
+        with self._lock:
+            self._docker_version = version or self._docker_version
+        self._put("DockerReachable", problem, "Answers", "DoesNotAnswer")
+
+    def state_directory(self, problem: str | None) -> None:
+        """The state directory takes orders, which is said only where it did not before; or why it does not."""
+        with self._lock:
+            conditions = self._status.conditions if self._status is not None else ()
+        if problem is not None or any(each.type == "StateDirectoryWritable" for each in conditions):
+            self._put("StateDirectoryWritable", problem, "Writable", "CannotBeWritten")
+
+    def _put(self, kind: str, problem: str | None, good: str, bad: str) -> None:
         condition = Condition(
-            type="DockerReachable",
+            type=kind,
             status="True" if problem is None else "False",
-            reason="Answers" if problem is None else "DoesNotAnswer",
+            reason=good if problem is None else bad,
             message=problem or "",
             since=self._environment.now(),
         )
         with self._lock:
-            self._docker_version = version or self._docker_version
             if self._status is None:
                 return
             conditions = with_condition(self._status.conditions, condition)

@@ -13,7 +13,9 @@ from roj.api.instance import ContainerStatus, Instance, InstanceStatus
 from roj.api.node import Mark, Node, NodeStatus
 from roj.client.snapshot import InstanceName, Snapshot, Unreadable
 
-GOOD_CONDITIONS = frozenset({"DockerReachable", "StoreReachable", "ImageAvailable", "PortsAvailable"})
+GOOD_CONDITIONS = frozenset(
+    {"DockerReachable", "StateDirectoryWritable", "StoreReachable", "ImageAvailable", "PortsAvailable"}
+)
 """Conditions that should be True; all others name a trouble, and should be False."""
 
 

@@ -111,10 +111,9 @@ def judge(
     overtaken = seen.change in past or (obeyed is not None and seen.change in obeyed.lineage)
     if held is not None and held.change in seen.lineage[1:] and not overtaken:
         return "obey"
+    # Of an undeploy that is done already, too, where another life runs: it would end that one.
     if seen.uid in finished and (seen.goal != "undeploy" if obeyed is None else obeyed.uid != seen.uid):
-        return (
-            "hold"  # of an undeploy that is done already, too, where another life runs: it would end that one
-        )
+        return "hold"
     if obeyed is None:
         known = {seen.revision.id, *seen.lineage, *(revision.id for revision in seen.revisions)}
         newer = [found for found in containers if found.uid == seen.uid and found.revision not in known]

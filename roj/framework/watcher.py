@@ -143,8 +143,10 @@ class Watcher:
             try:
                 self._deliver(view)
             except Exception as error:  # noqa: BLE001  (logged; delivered again)
-                _log.exception("%s: a change could not be taken", self.prefix)
-                self._failed("error", f"a change could not be taken: {error}")
+                why = f"a change could not be taken: {error}"
+                if self._trouble is None or self._trouble[1] != why:  # its traceback once
+                    _log.exception("%s: %s", self.prefix, why)
+                self._failed("error", why)
                 return
         self._state = state
         self._metrics.watch_answers.labels(self.prefix, result).inc()
