@@ -21,6 +21,7 @@ help: ## say what there is
 
 setup: $(STAMP) ## make .venv with all that is needed, and .venv/bin/roj
 
+# Editable mode "compat" is a path, for Python's own search; by default each start of Python loads a finder first (10 ms).
 # Debian's Python comes without ensurepip, which `venv` needs: python3-venv has it.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Installing python3-venv with apt-get: not there yet"; \
@@ -28,7 +29,7 @@ $(STAMP): requirements.lock pyproject.toml
 	apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends python3-venv; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -r requirements.lock
-	$(PIP) --no-deps --no-build-isolation -e .
+	$(PIP) --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
 	touch $(STAMP)
 
 demo: setup ## play the README's tutorial, on a Consul and a Docker Engine of its own

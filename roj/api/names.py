@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -18,6 +19,7 @@ LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,251}[A-Za-z0-9])?")
 ID_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
+@lru_cache(4096)  # few names, and each in thousands of records
 def check_name(text: str) -> str:
     """A name of an app, node or container: 1 to 63 of a-z, 0-9, `.`, `_`, `-`, letters or digits at both ends."""
     if not NAME.fullmatch(text):

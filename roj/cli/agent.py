@@ -49,7 +49,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 @click.option("--takeover", is_flag=True, help="Take the node's lease from another machine that holds it.")
 @click.option(
     "--reap-unclaimed",
-    metavar="AFTER",
+    metavar="DURATION",
     help="Remove containers without an instance after so long. Default: never.",
 )
 @click.option(
@@ -79,6 +79,11 @@ def agent(context: click.Context, /, **flags: Any) -> None:
 
     It runs until SIGTERM or Ctrl-C, and leaves every container as it is. With the store away it goes on by what it was
     last told.
+
+    \b
+    roj agent
+    roj agent --node node1 --label rack=a
+    roj agent --once --once-timeout 2m              from cron
     """
     from roj.agent.process import run
 

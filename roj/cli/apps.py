@@ -14,7 +14,9 @@ from roj.api.names import parse_app_reference
 from roj.cli.context import opened, say, store_option
 from roj.cli.flags import file_content, pairs_of, port_of, taken
 
-why_option = click.option("-m", "--why", metavar="WHY", default="", help="Why: kept with the change.")
+why_option = click.option(
+    "-m", "--why", metavar="WHY", default="", help="Why: kept with the change, or in its event."
+)
 """Every command that writes takes it."""
 
 
@@ -59,7 +61,8 @@ def create(
     The same again is no change; another definition under the same NAME:VERSION is refused (5).
 
     \b
-    roj create web:v1 nginx:1.27 -p 80:8080 -e MODE=production
+    roj create web:v1 nginx:1.27 -p 80:8080 -e MODE=production -v data:/var/lib/data
+    roj create dns:v1 coredns:1.11 -p 53:53/udp
     roj create job:v1 busybox:1.36 -- sh -c "echo hello; sleep 1000"
     roj create web:v2 -f web.yaml
 
@@ -194,6 +197,10 @@ def remove(context: click.Context, references: tuple[str, ...], why: str) -> Non
     """Remove apps that no instance uses, nor may be rolled back to; all or none (5 if one is in use).
 
     `roj events` tells of it, with WHY.
+
+    \b
+    roj remove web:v1 -m "superseded by v2"
+    roj remove web:v1 web:v2
     """
     from roj.client.apps import remove_apps
 
@@ -214,7 +221,12 @@ def export() -> None:
 @store_option
 @click.pass_context
 def export_app(context: click.Context, reference: str, output: str) -> None:
-    """Print an app as a file for `roj create -f`."""
+    """Print an app as a file for `roj create -f`.
+
+    \b
+    roj export app web:v1 > web.yaml
+    roj create web:v2 -f web.yaml
+    """
     from roj.client.apps import get_app
 
     name, version = _references([reference])[0]

@@ -20,6 +20,10 @@ def cluster(context: click.Context, output: str) -> None:
     """Show the store in use, the cluster's id, nodes ready and away, instances by phase.
 
     \b
+    roj cluster
+    roj cluster --store consul://10.0.0.1:8500
+
+    \b
     JSON: {store, id, created, nodes: {ready: [name], away: [name]}, instances: {total, phases: {launched: 3}}, message}
     """
     with opened_store(context) as store:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import getpass
 import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -99,6 +97,9 @@ def opened(context: click.Context) -> Iterator[Client]:
 
 def who(variables: Mapping[str, str]) -> str:
     """Who asks, for the record: `user@host`; under sudo the user who called it."""
+    import getpass
+    import socket
+
     try:
         user = variables.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):  # a uid without a name, as in many containers

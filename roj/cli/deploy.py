@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("reference", metavar="NAME:VERSION")
 @click.argument("nodes", metavar="NODE...", nargs=-1, required=True)
-@click.option("--count", type=int, default=1, show_default=True, help="Instances on each node.")
+@click.option("--count", metavar="N", type=int, default=1, show_default=True, help="Instances on each node.")
 @click.option(
     "--id", "id", metavar="ID", help="The instance's id, unique in the cluster. Default: a new one."
 )
@@ -43,6 +43,13 @@ def deploy(
 
     It writes what is wanted and touches no Docker; a node that is away does it when it is back. Everything is checked
     before the first write. Twice makes two instances, except with --id: the same again is no change.
+
+    \b
+    roj deploy web:v1 node1 --wait
+    roj deploy web:v1 node1 node2 node3
+    roj deploy job:v1 node1 --count 3 -m "more load"
+    roj deploy web:v1 node1 --id web-main            for scripts: any number of times
+    id=$(roj deploy web:v1 node1)
     """
     from roj.client.deployment import deploy as launch
     from roj.client.waiting import Awaited

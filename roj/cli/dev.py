@@ -29,6 +29,10 @@ def dev(context: click.Context, node: str, directory: Path | None, docker: str |
 
     It prints the line that points other terminals at that store, and runs until Ctrl-C; containers are left as they
     are, and the next `roj dev` goes on with them.
+
+    \b
+    roj dev
+    roj dev --docker simulated:
     """
     from roj.agent.options import AgentOptions, default_state_directory
     from roj.agent.process import run

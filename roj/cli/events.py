@@ -29,6 +29,11 @@ def events(context: click.Context, reference: str, follow: bool, output: str) ->
     (an app removed, a store restored) is there too, the last 500 of it. Of what is neither there nor in any event: 4.
 
     \b
+    roj events web-ixbix
+    roj events node1 -f
+    roj events web:v1 -o json
+
+    \b
     JSON: a list of {time, node, instance, app, reason, message, count, type, first, who, why, uid, sequence};
     with -f one object a line.
     """

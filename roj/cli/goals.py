@@ -53,12 +53,20 @@ def _set(
 
 
 _REFERENCES = "INSTANCE is an id, its unambiguous beginning, or NODE/ID."
-start = _command("start", f"Start instances that were stopped.\n\n{_REFERENCES}")
-stop = _command("stop", f"Stop instances, and keep them with their containers.\n\n{_REFERENCES}")
+start = _command(
+    "start",
+    f"Start instances that were stopped.\n\n{_REFERENCES}\n\n\b\nroj start web-ixbix --wait\nroj start node1/web-ixbix",
+)
+stop = _command(
+    "stop",
+    f"Stop instances, and keep them with their containers.\n\n{_REFERENCES}\n\n"
+    '\b\nroj stop web-ixbix --wait --timeout 2m -m "new disk"\nroj stop $(roj instances node1 -o name)',
+)
 undeploy = _command(
     "undeploy",
     "Stop instances and remove them, with their containers; named volumes stay.\n\n"
-    f"That is not taken back. {_REFERENCES}",
+    f"That is not taken back. {_REFERENCES}\n\n"
+    '\b\nroj undeploy web-ixbix --wait\nroj undeploy node1/web-ixbix -m "moved to node2"',
 )
 
 
@@ -72,6 +80,10 @@ def adopt(context: click.Context, reference: str, why: str) -> None:
 
     It ends a hold, where the store went back to an older order: the newer one, which the node obeys, is put back. And it
     claims an unclaimed instance, of which the store has no record.
+
+    \b
+    roj adopt web-ixbix
+    roj adopt node1/web-ixbix -m "Consul was restored to last night"
     """
     from roj.client.adoption import adopt as put_back
 

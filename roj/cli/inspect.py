@@ -23,6 +23,11 @@ def inspect(context: click.Context, kind: str, reference: str, output: str) -> N
     An instance is named by its id, by NODE/ID, or by the beginning of an id that no other has. The table form is YAML.
 
     \b
+    roj inspect instance web-ixbix
+    roj inspect app web:v1 -o json
+    roj inspect node node1
+
+    \b
     JSON: {kind, desired, observed, ...}: records as they are stored. One that does not parse is
     {unreadable, key, stored}.
     """

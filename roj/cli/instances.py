@@ -39,7 +39,13 @@ def instances(context: click.Context, node: str | None, output: str) -> None:
     unknown    the node is away, or its Docker does not answer: what it said last may not be so
     unclaimed  containers of roj's that the store knows no instance of (`roj adopt`, `roj undeploy`)
 
+    \b
+    roj instances node1
+    roj instances -o wide
+    roj instances -o json | jq -r '.[] | select(.phase != "launched") | .id'
+
     GENERATION counts the changes; `1/2` is: two were ordered, the node has acted on the first; `0/1`: on none yet.
+    SINCE is how long it has been in this phase; MESSAGE has the time of day of the next try, by this machine's clock.
 
     \b
     JSON: a list of {id, node, app, goal, phase, generation, observed_generation, ports: {"80/tcp": 8080}, restarts,

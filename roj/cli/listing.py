@@ -19,7 +19,11 @@ from roj.client.view import View
 @store_option
 @click.pass_context
 def apps(context: click.Context, glob: str, output: str) -> None:
-    """List apps; with GLOB those whose name, or NAME:VERSION, matches: 'web*', 'web:v1.*'.
+    """List apps; with GLOB those whose name, or NAME:VERSION, matches.
+
+    \b
+    roj apps
+    roj apps 'web:v1.*' -o wide
 
     \b
     JSON: a list of {name, version, containers: [as in the app file], created, instances, digest, created_by, why,

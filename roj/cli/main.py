@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -96,6 +95,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
             close = difflib.get_close_matches(name, COMMANDS, n=1)
             meant = f" Did you mean `roj {close[0]}`?" if close else ""
             raise click.UsageError(f"There is no command `roj {name}`.{meant}", ctx)
@@ -108,8 +109,17 @@ class Commands(click.Group):
 
 
 EPILOG = """\b
+To begin:
+  roj create web:v1 nginx:1.27 -p 80:8080    an app: port 80 of the container at port 8080 of the node
+  roj agent                                  on each machine with Docker, as a service: it becomes a node
+  roj deploy web:v1 node1 --wait             prints the new instance's id
+  roj instances node1                        what is wanted beside what there is
+
+\b
 Where the store is: --store, else ROJ_STORE, else CONSUL_HTTP_ADDR, else 127.0.0.1:8500.
-Data goes to stdout, everything else to stderr. `roj COMMAND --help` says more.
+Data goes to stdout, everything else to stderr. `roj COMMAND --help` says more, with examples.
+Exit codes: 0 done, 1 failed, 2 wrong input, 3 not in time, 4 not found, 5 conflict, 6 store or Docker
+unreachable, 7 denied, 10 changes (plans), 130 interrupted.
 """
 
 

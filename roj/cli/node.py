@@ -42,7 +42,7 @@ _TABLE: Table[GarbageRow] = Table(
 )
 
 
-@node.command()
+@node.command(short_help="Remove what nobody wants on a node.")
 @click.argument("name", metavar="NODE")
 @dry_run_options("Only say what would be removed, and why.")
 @click.option(
@@ -66,7 +66,12 @@ def gc(
     """Remove what nobody wants on a node, however full its disk: to be called on the node itself.
 
     Its agent does it: left-over containers and networks of its own, and images that it pulled, that nothing uses, and
-    that nothing may be rolled back to.
+    that nothing may be rolled back to. SIZE is in MB of 1,000,000 bytes, in JSON in bytes.
+
+    \b
+    roj node gc node1 --dry-run
+    roj node gc node1 --dry-run --exit-code || echo "there is something to remove"
+    roj node gc node1
     """
     from roj.agent.http import ask, socket_path
     from roj.agent.options import default_state_directory

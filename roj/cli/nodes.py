@@ -28,6 +28,10 @@ def nodes(context: click.Context, output: str) -> None:
     run on. SINCE is its last report of that.
 
     \b
+    roj nodes
+    roj nodes -o json | jq -r '.[] | select(.ready | not) | .name'
+
+    \b
     JSON: a list of {name, ready, since, labels, instances, address, versions: {agent, docker}, host, cordoned, frozen,
     forgotten, conditions: [{type, status, reason, message, since}], message}
     """

@@ -45,7 +45,7 @@ def output_option(function: Function) -> Function:
         type=click.Choice(["table", "wide", "json", "yaml", "name"]),
         default="table",
         show_default=True,
-        help="How to print it.",
+        help="wide: more columns; json, yaml: for programs; name: one name a line, as other commands take it.",
     )(function)
 
 

@@ -51,6 +51,10 @@ def restore(
     on every node, with the agents running or not: each knows its own. `roj events` tells of it, with WHY.
 
     \b
+    roj restore --state-dir /var/lib/roj/node1 --dry-run
+    roj restore --state-dir /var/lib/roj/node1 -m "Consul was wiped"
+
+    \b
     created   it was missing (with --dry-run: it is)
     there     the store has the same, or what an operator wrote on top of it
     other     the store has something else, which stays

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -107,6 +107,31 @@ def test_every_command_that_is_built_in_has_help() -> None:
             continue
         assert found is not None
         assert found.help, name
+
+
+HELP = ["-h", "--help"]
+
+
+def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that is no group, by what is typed for it."""
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    context = click.Context(command, info_name=path, help_option_names=HELP)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        assert found is not None
+        yield from commands(found, f"{path} {name}")
+
+
+@pytest.mark.parametrize(("path", "command"), list(commands(main, "roj")))
+def test_help_has_examples_and_names_what_every_value_is(path: str, command: click.Command) -> None:
+    text = command.get_help(
+        click.Context(command, info_name=path, terminal_width=100, help_option_names=HELP)
+    )
+    examples = [line for line in text.splitlines() if line.strip().startswith(f"{path}")]
+    assert examples or path == "roj version", "a line to copy"
+    assert " TEXT" not in text and " INTEGER" not in text
 
 
 @pytest.mark.parametrize(
