@@ -47,6 +47,8 @@ class Obeyed(Record):
     instance: Instance
     past: tuple[str, ...] = ()
     """Change ids that were obeyed before, newest first, of earlier lives too: none is obeyed a second time."""
+    lives: tuple[str, ...] = ()
+    """The uids of earlier lives, newest first: they are over when this one is undeployed, and `past` with them."""
     serving: Revision | None = None
     """The revision that was launched last: what a hold keeps and repairs, and a failed upgrade falls back to."""
     idle: bool = False

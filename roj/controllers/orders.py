@@ -218,7 +218,9 @@ class Orders:
     def finishing(self, order: Order) -> None:
         """Note an undeploy as finished, before the store is told. Raises OSError."""
         with self._writing:
-            finished = self._finished.plus(order.instance.uid, self._environment.now())
+            finished = self._finished
+            for uid in (*order.obeyed.lives, order.instance.uid):
+                finished = finished.plus(uid, self._environment.now())
             self._state.write("finished", finished.encode())
             with self._lock:
                 self._finished = finished
@@ -358,7 +360,10 @@ class Orders:
                 past = before.obeyed.past
                 if before.instance.change != seen.change:
                     past = (before.instance.change, *past)[:PAST]
-            obeyed = Obeyed(instance=seen, past=past)
+            lives: tuple[str, ...] = ()
+            if before is not None and not before.resurrected and before.instance.uid != seen.uid:
+                lives = (before.instance.uid, *before.obeyed.lives)[:PAST]
+            obeyed = Obeyed(instance=seen, past=past, lives=lives)
             if before is not None and before.instance.uid == seen.uid and not before.resurrected:
                 obeyed = before.obeyed.model_copy(update={"instance": seen, "past": past})
                 if not before.obeyed.waiting:  # else the change before this one was never acted on
