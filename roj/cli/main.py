@@ -39,6 +39,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "instances": Entry("roj.cli.instances:instances", "List instances: wanted beside observed."),
         "start": Entry("roj.cli.goals:start", "Start instances that were stopped."),
         "stop": Entry("roj.cli.goals:stop", "Stop instances and keep them."),
+        "upgrade": Entry("roj.cli.upgrade:upgrade", "Give instances another app, in place."),
+        "rollback": Entry("roj.cli.upgrade:rollback", "Go back to the app before."),
         "undeploy": Entry("roj.cli.goals:undeploy", "Stop instances and remove them."),
         "adopt": Entry("roj.cli.goals:adopt", "Write down as wanted what a node reports."),
     },

@@ -32,6 +32,8 @@ class Awaited:
     uid: str
     goal: Goal
     generation: int
+    app: str = ""
+    """`NAME:VERSION`, where the change was about that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,9 @@ def judged(awaited: Awaited, record: Entry | None, status: Entry | None) -> Outc
     if instance is not None and instance.generation > awaited.generation and instance.goal != awaited.goal:
         by = f" by {instance.who}" if instance.who else ""
         return Outcome(awaited, "failed", "overtaken", f"another order took its place: `{instance.goal}`{by}")
+    if instance is not None and awaited.app and str(instance.app) != awaited.app:
+        by = f" by {instance.who}" if instance.who else ""
+        return Outcome(awaited, "failed", "overtaken", f"another app took its place: {instance.app}{by}")
     seen = _decoded(InstanceStatus, status)
     if seen is None or seen.uid != awaited.uid:
         return Outcome(awaited, "pending", "pending", "its node has not acted on it yet")

@@ -1,0 +1,156 @@
+"""`roj upgrade` and `roj rollback`: another app for instances that are there, or the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from roj.api.faults import Fault, InvalidInput
+from roj.api.names import parse_app_reference
+from roj.cli.apps import why_option
+from roj.cli.context import Function, opened, say, store_option
+from roj.cli.flags import taken
+from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
+from roj.client.client import Client
+from roj.client.upgrade import Terms, Upgrade
+from roj.client.waiting import Awaited
+
+
+def _terms_options(function: Function) -> Function:
+    now = click.option(
+        "--now", is_flag=True, help="Do not wait for a maintenance window of the node; that is recorded."
+    )
+    if_change = click.option(
+        "--if-change", metavar="ID", default="",
+        help="Only if nothing changed since: the newest change of each instance begins so.",
+    )  # fmt: skip
+    dry_run = click.option(
+        "--dry-run", is_flag=True, help="Check everything, say what would be written, write nothing."
+    )
+    return now(if_change(dry_run(function)))
+
+
+@click.command()
+@click.argument("reference", metavar="NAME:VERSION")
+@click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
+@click.option("--app", metavar="NAME[:VERSION]", help="Every instance that is to run this app.")
+@click.option("--node", metavar="NODE", help="With --app: only those on this node.")
+@click.option("--other-app", is_flag=True, help="An app of another name than the instance runs is meant.")
+@_terms_options
+@wait_options
+@why_option
+@store_option
+@click.pass_context
+def upgrade(
+    context: click.Context,
+    /,
+    *,
+    reference: str,
+    instances: tuple[str, ...],
+    app: str | None,
+    node: str | None,
+    other_app: bool,
+    now: bool,
+    if_change: str,
+    dry_run: bool,
+    waits: bool,
+    timeout: str,
+    why: str,
+) -> None:
+    """Give instances another app, in place: their ids stay. Prints the id of each, alone on a line.
+
+    The node pulls first, while the old containers serve. Then it starts the new ones beside the old ones, or, where they
+    would be in each other's way, stops the old ones before. If the new ones are not launched, the old ones serve again,
+    the instance is `failed`, and --wait ends with 1. A downgrade is the same command. INSTANCE is an id, its unambiguous
+    beginning, or NODE/ID.
+    """
+    from roj.client.selection import instances_of
+    from roj.client.upgrade import upgrade as write
+
+    faults: list[Fault] = []
+    patience = timeout_of(timeout, faults)
+    found = taken("NAME:VERSION", parse_app_reference, [reference], faults)
+    if bool(instances) == (app is not None):
+        faults.append(Fault("INSTANCE", "name instances, or all of an app with --app"))
+    if node is not None and app is None:
+        faults.append(Fault("--node", "goes with --app"))
+    if faults:
+        raise InvalidInput(faults)
+    ((name, version),) = found
+    with opened(context) as client:
+        chosen = list(instances) if app is None else instances_of(client, app, node)
+        done = write(
+            client, name, version, chosen,
+            terms=Terms(why=why, now=now, if_change=if_change), other_app=other_app, dry_run=dry_run,
+            told=_told(dry_run),
+        )  # fmt: skip
+        if waits and not dry_run:
+            _wait(context, client, done, patience)
+
+
+@click.command()
+@click.argument("instances", metavar="INSTANCE...", nargs=-1, required=True)
+@click.option("--to", "generation", metavar="GENERATION", type=int, help="Back to what this generation ran.")
+@_terms_options
+@wait_options
+@why_option
+@store_option
+@click.pass_context
+def rollback(
+    context: click.Context,
+    /,
+    *,
+    instances: tuple[str, ...],
+    generation: int | None,
+    now: bool,
+    if_change: str,
+    dry_run: bool,
+    waits: bool,
+    timeout: str,
+    why: str,
+) -> None:
+    """Go back to the last launched revision before the present one, as a new generation. Prints the ids.
+
+    Its image is still on the node, so that no registry is needed. `roj history INSTANCE` shows what there was.
+    """
+    from roj.client.upgrade import roll_back
+
+    faults: list[Fault] = []
+    patience = timeout_of(timeout, faults)
+    if faults:
+        raise InvalidInput(faults)
+    with opened(context) as client:
+        done = roll_back(
+            client, instances, to=generation, terms=Terms(why=why, now=now, if_change=if_change), dry_run=dry_run,
+            told=_told(dry_run),
+        )  # fmt: skip
+        if waits and not dry_run:
+            _wait(context, client, done, patience)
+
+
+def _told(dry_run: bool) -> Callable[[Upgrade], None]:
+    """Prints each instance as soon as the store has it."""
+
+    def tell(made: Upgrade) -> None:
+        click.echo(made.id)
+        if not made.written:
+            say(f"{made.id} is to run {made.app} already")
+        else:
+            will = "would be" if dry_run else "is to be"
+            say(
+                f"{made.id} on {made.node}: {made.before} {will} replaced by {made.app} (generation {made.generation})"
+            )
+        if made.goal == "stop":
+            say(f"{made.id} is stopped, and stays so: `roj start {made.id}` starts it")
+        if made.away:
+            say(f"{made.node} is away: it does that when it is back")
+
+    return tell
+
+
+def _wait(context: click.Context, client: Client, done: list[Upgrade], patience: float) -> None:
+    awaited = [
+        Awaited(made.node, made.id, made.uid, made.goal, made.generation, app=made.app) for made in done
+    ]
+    wait_and_tell(context, client, awaited, patience)
