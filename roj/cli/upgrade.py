@@ -64,6 +64,10 @@ def upgrade(
     would be in each other's way, stops the old ones before. If the new ones are not launched, the old ones serve again,
     the instance is `failed`, and --wait ends with 1. A downgrade is the same command. INSTANCE is an id, its unambiguous
     beginning, or NODE/ID.
+
+    \b
+    roj upgrade web:v2 web-k3x5q --wait -m "faster start"
+    roj upgrade web:v2 --app web:v1 --node node1
     """
     from roj.client.selection import instances_of
     from roj.client.upgrade import upgrade as write
@@ -113,6 +117,10 @@ def rollback(
     """Go back to the last launched revision before the present one, as a new generation. Prints the ids.
 
     Its image is still on the node, so that no registry is needed. `roj history INSTANCE` shows what there was.
+
+    \b
+    roj rollback web-k3x5q --wait
+    roj rollback web-k3x5q --to 3
     """
     from roj.client.upgrade import roll_back
 
