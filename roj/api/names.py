@@ -51,11 +51,18 @@ def check_text(text: str) -> str:
     """A text that can be stored, and handed to a program: UTF-8 without a zero byte."""
     if "\0" in text:
         raise ValueError("must not contain a zero byte")
+    if not is_text(text):
+        raise ValueError(f"{quoted(text)} is no text in UTF-8")
+    return text
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written in UTF-8: what came from bytes that were none, or from half an escape, cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{quoted(text)} is no text in UTF-8") from None
-    return text
+        return False
+    return True
 
 
 Name = Annotated[str, AfterValidator(check_name)]

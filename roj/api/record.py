@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
 
-from roj.api.faults import InvalidInput, UnreadableRecord
+from roj.api.faults import Fault, InvalidInput, UnreadableRecord
 from roj.api.wording import faults_of
 
 FORMAT = 1
@@ -20,6 +20,8 @@ FORMAT = 1
 
 MAX_VALUE = 350_000
 """Bytes that one value may have: Consul refuses 512 KB, and transactions carry base64 (DESIGN.md section 4)."""
+
+_NO_KEY = "a key is no text in UTF-8"
 
 
 def rfc3339(moment: datetime) -> str:
@@ -47,6 +49,8 @@ class Part(BaseModel):
             return cls.model_validate(value)
         except ValidationError as error:
             raise InvalidInput(faults_of(error)) from None
+        except UnicodeEncodeError:  # pydantic's own: it cannot tell the place of such a key
+            raise InvalidInput([Fault("", _NO_KEY)]) from None
 
 
 class Record(Part):
@@ -92,6 +96,8 @@ class Record(Part):
             raise UnreadableRecord(
                 f"{cls.what}: " + "; ".join(str(fault) for fault in faults_of(error))
             ) from None
+        except UnicodeEncodeError:
+            raise UnreadableRecord(f"{cls.what}: {_NO_KEY}") from None
 
 
 def digest_of(value: bytes) -> str:

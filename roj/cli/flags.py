@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from roj.api.faults import Fault, InvalidInput, quoted
+from roj.api.names import is_text
 
 _PORT = re.compile(
     r"(?:(?P<name>[^=:/]+)=)?(?P<container>[0-9]{1,9})(?::(?P<host>[0-9]{1,9}))?(?:/(?P<protocol>[a-z]+))?"
@@ -54,6 +55,8 @@ def pairs_of(flag: str, texts: Iterable[str], faults: list[Fault]) -> dict[str, 
         key, equals, value = text.partition("=")
         if not equals or not key:
             faults.append(Fault(flag, f"{quoted(text)}: write K=V"))
+        elif not is_text(key):
+            faults.append(Fault(flag, f"{quoted(key)} is no text in UTF-8"))
         elif key in pairs:
             faults.append(Fault(flag, f"{key} is given twice"))
         else:
@@ -107,7 +110,9 @@ class _Loader(yaml.SafeLoader):
                 where = _where(key_node.start_mark)
                 self._faults.append(Fault(self._place, f"{where}the key {quoted(key)} stands twice"))
             seen[key] = None
-        return super().construct_mapping(node, deep=deep)
+        mapping = super().construct_mapping(node, deep=deep)
+        _drop_what_is_no_text(mapping, self._place, self._faults)
+        return mapping
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -121,6 +126,13 @@ class _Loader(yaml.SafeLoader):
             kind = node.tag.rpartition(":")[2]
             problem = f"{quoted(node.value)} is no {kind}" if isinstance(node.value, str) else f"is no {kind}"
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+
+def _drop_what_is_no_text(mapping: dict[Any, Any], place: str, faults: list[Fault]) -> None:
+    """Half a character as a key (`"\\ud800"`) is told here and goes no further: no place of a fault could have it."""
+    for key in [key for key in mapping if isinstance(key, str) and not is_text(key)]:
+        faults.append(Fault(place, f"the key {quoted(key)} is no text in UTF-8"))
+        del mapping[key]
 
 
 def _where(mark: yaml.Mark) -> str:
@@ -184,18 +196,19 @@ def parsed(text: str, place: str, faults: list[Fault]) -> Any:
 
 def _from_json(text: str, place: str, faults: list[Fault]) -> Any:
     """JSON is read as JSON: as YAML it may have no tabs, and other escapes mean other characters."""
-    twice: list[Fault] = []
+    found: list[Fault] = []
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: dict[str, Any] = {}
         for key, value in pairs:
             if key in seen:
-                twice.append(Fault(place, f"the key {quoted(key)} stands twice"))
+                found.append(Fault(place, f"the key {quoted(key)} stands twice"))
             seen[key] = value
+        _drop_what_is_no_text(seen, place, found)
         return seen
 
     content = json.loads(text, object_pairs_hook=once)
-    faults += twice
+    faults += found
     return content
 
 

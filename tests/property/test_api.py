@@ -95,6 +95,12 @@ def test_bytes_that_are_no_record_are_unreadable_and_nothing_else(value: bytes) 
         App.decode(value)
 
 
+@pytest.mark.parametrize("value", [rb'{"format": 1, "\ud800": 1}', rb'{"format": 1, "name": {"\ud800": 1}}'])
+def test_a_record_with_half_a_character_is_unreadable(value: bytes) -> None:
+    with pytest.raises(UnreadableRecord):
+        App.decode(value)
+
+
 def test_a_record_of_a_newer_format_is_not_guessed_at() -> None:
     with pytest.raises(UnreadableRecord, match="upgrade roj"):
         App.decode(b'{"format": %d}' % (FORMAT + 1))
@@ -203,6 +209,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=8)
+    | st.just("\ud800")
     | st.binary(max_size=4)
     | st.dates()
     | st.just(10**30),
@@ -212,6 +219,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
             st.sampled_from(["containers", "name", "image", "command", "env", "ports", "volumes", "labels"])
             | st.sampled_from(["container", "host", "protocol"])
             | st.text(max_size=4)
+            | st.just("\ud800")
             | st.integers(0, 3)
             | st.none(),
             inner,

@@ -79,6 +79,7 @@ TEXTS = st.text(max_size=30) | NEARLY | st.text(st.characters(categories=["Cs", 
 @pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__.strip("_"))
 @given(text=TEXTS)
 @example(text="")
+@example(text="\ud800=1")
 @example(text="1" * 5000)
 @example(text="a" * 30_000)
 @example(text="a-" * 15_000)

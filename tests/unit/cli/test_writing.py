@@ -295,6 +295,14 @@ def test_any_text_is_an_app_file_or_refused(text: str) -> None:
             ["'name' stands twice", "'image' stands twice", "x: is not known", "'J' is no image"],
         ),
         ("containers:\n- {name: a, image: i, ports: [{container: " + "1" * 5000 + "}]}\n", ["is no int"]),
+        (
+            '{"containers": [{"name": "a", "image": "I", "\\ud800": 1, "env": {"\\udc00": 1}}]}',
+            [r"the key '\ud800' is no text", r"the key '\udc00' is no text", "image: 'I' is no image"],
+        ),
+        (
+            'containers: [{name: a, image: I, "\\ud800": 1}]',
+            [r"the key '\ud800' is no text", "image: 'I' is no image"],
+        ),
         ("containers: !!int x\n", ["line 1, column 13: 'x' is no int"]),
         ("#" + "x" * 1_000_000, ["too large", "1,000,000 bytes"]),
         ("a: \x01", ["U+0001"]),
