@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from roj.api.faults import quoted
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FORM = re.compile(r"(?P<days>\S+) +(?P<start>\d\d?:\d\d)-(?P<end>\d\d?:\d\d)(?: +(?P<zone>\S+))?", re.ASCII)
 _WRITE = "write it as `Sat 02:00-04:00 Europe/Warsaw`, with days as Mon, Mon-Fri, Sat,Sun or daily"
@@ -57,14 +59,19 @@ def parse_window(text: str) -> Window:
     """
     form = _FORM.fullmatch(text.strip())
     if form is None:
-        raise ValueError(f"{text!r} is no window: {_WRITE}")
+        raise ValueError(f"{quoted(text)} is no window: {_WRITE}")
     zone = form["zone"] or "UTC"
     try:
         known = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(
-            f"{text!r}: the time zone {zone} is not known on this machine (install tzdata, or write the window in UTC)"
+            f"{quoted(text)}: the time zone {zone} is not known on this machine "
+            "(install tzdata, or write the window in UTC)"
         ) from None
+    if form["start"] == "24:00":
+        raise ValueError(
+            f"{quoted(text)}: 24:00 is no time of day at which a window begins: name the day after, 00:00"
+        )
     return Window(_days(form["days"], text), _time(form["start"], text), _time(form["end"], text), known)
 
 
@@ -93,7 +100,7 @@ def _days(text: str, whole: str) -> tuple[int, ...]:
     for part in text.lower().split(","):
         first, dash, last = part.partition("-")
         if first not in DAYS or (dash and last not in DAYS):
-            raise ValueError(f"{whole!r}: {part} is no day of the week: {_WRITE}")
+            raise ValueError(f"{quoted(whole)}: {part} is no day of the week: {_WRITE}")
         begin, end = DAYS.index(first), DAYS.index(last if dash else first)
         for number in range((end - begin) % 7 + 1):
             found[(begin + number) % 7] = None
@@ -105,5 +112,5 @@ def _time(text: str, whole: str) -> time:
     if hours == 24 and minutes == 0:
         return time(0)
     if hours > 23 or minutes > 59:
-        raise ValueError(f"{whole!r}: {text} is no time of day: {_WRITE}")
+        raise ValueError(f"{quoted(whole)}: {text} is no time of day: {_WRITE}")
     return time(hours, minutes)
