@@ -80,11 +80,12 @@ MAX_FILE = 1_000_000
 
 _TEXTS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 """What YAML 1.1 takes for more than a text."""
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
 class _Loader(yaml.SafeLoader):
     """YAML whose `faults` has the keys that stand twice, and in which only `true` and `false` are no texts:
-    `ON: yes` is an environment variable and its value, as in YAML 1.2, and a day is a text."""
+    `ON: yes` is an environment variable and its value, as in YAML 1.2, and a day or 12:30 is a text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML declares it so)
         first: [
@@ -99,6 +100,12 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._place = place
         self._faults = faults
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # PyYAML's stubs have no types for it
+        # To YAML 1.1 12:30 is 750.
+        sixties = tag in _NUMBERS and isinstance(value, str) and ":" in value
+        return "tag:yaml.org,2002:str" if sixties else tag
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[Hashable, None] = {}

@@ -216,8 +216,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["containers", "name", "image", "command", "env", "ports", "volumes", "labels"])
-            | st.sampled_from(["container", "host", "protocol"])
+            st.sampled_from([*AppSpec.model_fields, *Container.model_fields, *Port.model_fields])
             | st.text(max_size=4)
             | st.just("\ud800")
             | st.integers(0, 3)
@@ -228,17 +227,20 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     ),
     max_leaves=12,
 )
-FIELDS = st.fixed_dictionaries(
-    {},
-    optional=dict.fromkeys(("name", "image", "command", "env", "ports", "volumes", "labels"), VALUES),
-)
+FIELDS = st.fixed_dictionaries({}, optional=dict.fromkeys(Container.model_fields, VALUES))
 PYTHONS_WORDS = re.compile(
     r"Input should|Value error|valid (string|tuple|dict|integer)|NoneType|instance of|sys\.|Exceeds|something else"
 )
 
 
 @settings(max_examples=300)
-@given(VALUES | st.fixed_dictionaries({"containers": st.lists(FIELDS, max_size=3) | VALUES}))
+@given(
+    VALUES
+    | st.fixed_dictionaries(
+        {"containers": st.lists(FIELDS, max_size=3) | VALUES},
+        optional=dict.fromkeys([field for field in AppSpec.model_fields if field != "containers"], VALUES),
+    )
+)
 def test_whatever_is_refused_is_refused_in_words_for_people(content: object) -> None:
     try:
         AppSpec.checked(content)

@@ -337,11 +337,13 @@ def test_a_file_with_faults_is_refused_with_their_places(
 
 
 def test_words_that_older_yaml_takes_for_truth_are_texts() -> None:
-    assert parsed("{ON: yes, n: off, a: true, day: 2026-11-22}", "file", []) == {
+    assert parsed("{ON: yes, n: off, a: true, day: 2026-11-22, at: 12:30, and: 1:2.5}", "file", []) == {
         "ON": "yes",
         "n": "off",
         "a": True,
         "day": "2026-11-22",
+        "at": "12:30",
+        "and": "1:2.5",
     }
 
 
