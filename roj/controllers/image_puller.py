@@ -16,9 +16,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from roj.api.app import App
 from roj.api.faults import UnreadableRecord
 from roj.api.record import Part, Record, Time
 from roj.controllers.actions import Pull
+from roj.controllers.order import Order
 from roj.controllers.orders import Orders
 from roj.controllers.state import StateDirectory
 from roj.controllers.this_node import ThisNode
@@ -204,8 +206,7 @@ class ImagePuller:
         return [
             order.id
             for order in self._orders.all()
-            if order.instance.goal == "start" or order.goal == "start"
-            if any(c.image == reference for app in order.apps for c in app.containers)
+            if any(c.image == reference for app in _wanted(order) for c in app.containers)
         ]
 
     def _failed(self, reference: str, problem: Exception, needing: list[str]) -> TemporaryError:
@@ -294,3 +295,14 @@ class ImagePuller:
             )
         except UnreadableRecord:
             return PulledImages()
+
+
+def _wanted(order: Order) -> tuple[App, ...]:
+    """The apps that an order may have to bring up: not one that has failed, nor one that is kept and never served."""
+    if order.instance.goal != "start" and order.goal != "start":
+        return ()
+    if order.mode != "obey" and order.obeyed.serving is None:
+        return ()
+    if order.failed is not None:
+        return (order.serving_app,) if order.serving_app is not None else ()
+    return order.apps

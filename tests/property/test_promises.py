@@ -268,6 +268,31 @@ PROPERTIES = {
             most_nodes=1,
         )
     ),
+    "P9: a bad upgrade costs nothing": Trouble(
+        scenarios(
+            whats=(
+                "crash-soon",
+                "crash",
+                "boot",
+                "daemon-restarted",
+                "disk-full",
+                "node-marked",
+                "stop-start",
+            ),
+            faults=(
+                "answer-lost",
+                "slow",
+                "start-refused",
+                "pull-fails",
+                "pull-stalls",
+                "name-taken",
+                "deaf",
+            ),
+            first=(Command(4.0, 0, "deploy", 0, "a", "plain"), Command(5.0, 1, "deploy", 0, "b", "pair")),
+            verbs=("upgrade", "upgrade", "upgrade", "stop", "start"),
+            most_nodes=1,
+        )
+    ),
     "P10: truthful status": Trouble(
         scenarios(
             whats=(
@@ -298,6 +323,22 @@ def test_promise(name: str) -> None:
 
 
 REGRESSIONS = {
+    # An upgrade had failed as there was no such image: it was asked for again and again.
+    "failed-upgrade-still-pulled": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(
+            Command(4.0, 0, "deploy", 0, "a", "plain"),
+            Command(20.0, 0, "upgrade", 0, "a", "missing"),
+        ),
+    ),
+    # So was that of an instance which the store had lost before it was ever launched.
+    "unclaimed-still-pulled": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(Command(4.0, 0, "deploy", 0, "a", "missing"),),
+        happenings=(Happening(30.0, "record-deleted", 0, 1),),
+    ),
     # An image that somebody removed as soon as it was pulled was pulled again and again without a pause.
     "image-taken-away": Scenario(
         nodes=1,

@@ -50,6 +50,8 @@ class Disk:
         if name in self._files:
             self._scheduler.tell(f"{self._name}'s state file {name} is damaged")
             self._files[name].current = None
+            for observer in self.observers:
+                observer(name, None)
 
     def all(self) -> tuple[str, ...]:
         """The names of all files, in order."""

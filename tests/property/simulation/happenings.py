@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from roj.api import keys
 from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance
-from roj.api.node import Cluster, Mark
+from roj.api.node import Cluster, Drain, Mark
 from roj.api.node import Node as NodeRecord
 from roj.controllers import labels
 from roj.runtime.interface import ContainerSpec
@@ -284,17 +284,24 @@ class Happenings:
         if record is None:
             return
         mark = Mark(who="operator", when=START, why="maintenance")
-        field = ("forgotten", "cordoned", "labels")[number % 3]
-        value = mark if field != "labels" else {"rack": str(number)}
-        changed = record.model_copy(update={field: value})
+        drain = Drain(who="operator", when=START, why="maintenance", parallel=1 + number % 2)
+        updates: list[dict[str, object]] = [
+            {"forgotten": mark},
+            {"frozen": mark},
+            {"drained": drain},
+            {"windows": ("Mon 02:00-04:00",)},
+            {"cordoned": mark, "labels": {"rack": str(number)}},
+        ]
+        changed = record.model_copy(update=updates[number % len(updates)])
         self._world.consul.put(keys.node(node.name), changed.encode(), SOMEBODY)
         self._later(_seconds(number) * 3, lambda: self._unmark(node))
 
     def _unmark(self, node: Node) -> None:
         record = self._sentinel(node)
-        if record is not None and (record.forgotten or record.cordoned):
+        marks = ("forgotten", "cordoned", "frozen", "drained", "windows")
+        if record is not None and any(getattr(record, mark) for mark in marks):
             self._world.tell(f"somebody takes the marks off {node.name}")
-            changed = record.model_copy(update={"forgotten": None, "cordoned": None})
+            changed = NodeRecord(name=record.name, cluster=record.cluster, labels=record.labels)
             self._world.consul.put(keys.node(node.name), changed.encode(), SOMEBODY)
 
     def _sentinel(self, node: Node) -> NodeRecord | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from roj.api import keys
 from roj.api.app import App, AppSpec
 from roj.api.faults import UnreadableRecord
-from roj.api.instance import Instance, InstanceStatus
+from roj.api.instance import Instance, InstanceStatus, Revision
 from roj.api.node import Cluster
+from roj.api.node import Node as NodeRecord
 from roj.controllers import labels
 from roj.controllers.order import Finished, Obeyed
 from roj.runtime.interface import RuntimeEvent
@@ -68,8 +70,14 @@ class Facts:
     absent: dict[str, float] = field(default_factory=dict)
     """When the record of an instance was last seen to be missing or not to parse, by its key."""
 
+    drained: dict[str, float] = field(default_factory=dict)
+    """When a node was last to be emptied, by its name."""
+
     def take(self, change: Change) -> None:
         """An observer of the store."""
+        for entry in (change.before, change.after):
+            if (drained := _drained(entry)) is not None:
+                self.drained[drained] = change.time if entry is change.before else inf
         if change.who == "restore":
             self.rewound = change.time
         if "/instances/" in change.key and change.key.startswith(keys.DESIRED):
@@ -167,7 +175,9 @@ class Oracles:
     def _no_harm(self, node: Node, call: str, container: Container, owned: labels.Owned) -> None:
         if node.disk.lost and self.facts.rewound is not None:
             return  # neither the node nor the store knows what the last order was
-        if self._may_be_reaped(node, owned):
+        if self._may_be_reaped(node, owned) or _has_failed(node, owned):
+            return
+        if self.facts.drained.get(node.name, -REACTION) + REACTION >= self.world.now:
             return
         history = self._history.get((node.host, owned.instance), [])
         known = [each.record for each in self.facts.changes.values()]
@@ -241,9 +251,9 @@ class Oracles:
                 words = f"{others[0].spec.name} and {container.spec.name} both live"
                 self.broken("at most one", "P3", words)
             others.append(container)
-        self._note_launched(node, before_death_of=event.id if event.action in {"die", "pause"} else "")
+        self.note_launched(node, before_death_of=event.id if event.action in {"die", "pause"} else "")
 
-    def _note_launched(self, node: Node, before_death_of: str = "") -> None:
+    def note_launched(self, node: Node, before_death_of: str = "") -> None:
         """Which revisions are, or were until this death, launched."""
         revisions: dict[str, list[Container]] = {}
         for container in node.machine.containers():
@@ -297,7 +307,7 @@ class Oracles:
             return
         for node in self.world.machines:
             if change.who.startswith(f"{node.host}/"):
-                self._note_launched(node)
+                self.note_launched(node)
         when = self.facts.launched.get(status.revision)
         if when is None:
             self.broken(
@@ -459,7 +469,7 @@ def _of_instance(
             if any(each.policy != "no" for each in containers):
                 yield "it should be stopped, and Docker would start it again"
         case "start":
-            yield from _of_started(record, status, containers)
+            yield from _of_started(record, status, containers, obeyed)
 
 
 def waits_for_a_port(status: InstanceStatus) -> bool:
@@ -467,7 +477,30 @@ def waits_for_a_port(status: InstanceStatus) -> bool:
     return any((each.type, each.status) == ("PortsAvailable", "False") for each in status.conditions)
 
 
-def _of_started(record: Instance, status: InstanceStatus, containers: list[Container]) -> Iterator[str]:
+def failed_upgrade(obeyed: Obeyed | None, record: Instance) -> Revision | None:
+    """The revision that serves, where the record's is an upgrade that has failed."""
+    if obeyed is None or obeyed.failed is None or obeyed.instance.change != record.change:
+        return None
+    return obeyed.serving if obeyed.failed.of(record.revision) else None
+
+
+def of_serving(record: Instance, serving: Revision) -> Instance:
+    """The record as if it asked for the revision that serves."""
+    return record.model_copy(update={"app": serving.app, "revisions": (serving,)})
+
+
+def _of_started(
+    record: Instance, status: InstanceStatus, containers: list[Container], obeyed: Obeyed | None
+) -> Iterator[str]:
+    serving = failed_upgrade(obeyed, record)
+    if serving is not None:
+        if status.phase != "failed" or not status.message:
+            yield f"its upgrade has failed, and {status.phase} is reported ({status.message})"
+        yield from (f"{each.spec.name} runs, and has failed" for each in _of(containers, record) if each.live)
+        record = of_serving(record, serving)
+        if record.app.name in STEADY and not waits_for_a_port(status):
+            yield from _serves(record, _of(containers, record))
+        return
     if record.app.name not in STEADY:
         if not status.message and status.phase != "launched":
             yield f"it cannot be launched, and its status ({status.phase}) does not say why"
@@ -477,6 +510,11 @@ def _of_started(record: Instance, status: InstanceStatus, containers: list[Conta
     yield from _serves(record, containers)
     if status.phase != "launched":
         yield f"{status.phase} is reported ({status.message})"
+
+
+def _of(containers: list[Container], record: Instance) -> list[Container]:
+    """Those of the record's revision."""
+    return [each for each in containers if labels.is_current(each.spec.labels, record)]
 
 
 def _serves(record: Instance, containers: list[Container]) -> Iterator[str]:
@@ -508,12 +546,34 @@ def services(node: Node, known: Mapping[str, Entry]) -> Iterator[str]:
             for each in node.machine.containers()
             if (owned := owned_by_us(each)) is not None and owned.instance == record.id
         ]
+        serving = failed_upgrade(obeyed_of(node, record.id), record)
+        if serving is not None:
+            record = of_serving(record, serving)
+            mine = _of(mine, record)
         if record.goal == "start" and record.app.name in STEADY:
             yield from (f"{record.id}: {words}" for words in _serves(record, mine))
         elif record.goal == "stop":
             yield from (
                 f"{record.id}: {each.spec.name} runs, and it was stopped" for each in mine if each.live
             )
+
+
+def _drained(entry: Entry | None) -> str | None:
+    """The name of the node that the record says is to be emptied."""
+    if entry is None or not entry.key.startswith(keys.DESIRED) or not entry.key.endswith("/node"):
+        return None
+    try:
+        record = NodeRecord.decode(entry.value)
+    except UnreadableRecord:
+        return None
+    return record.name if record.drained is not None else None
+
+
+def _has_failed(node: Node, owned: labels.Owned) -> bool:
+    """Whether it is of an upgrade that the node has given up."""
+    obeyed = obeyed_of(node, owned.instance)
+    failed = obeyed.failed if obeyed is not None else None
+    return failed is not None and failed.revision == owned.revision
 
 
 def _starts_first(one: Container, other: Container) -> bool:

@@ -1,7 +1,7 @@
-"""Whose a node is: two machines of one name, and a node that was forgotten (DESIGN.md sections 3 and 4).
+"""Whose a node is: two machines of one name, and a node that was forgotten or frozen (DESIGN.md sections 3 and 4).
 
 The lease is no fence: a machine that is cut off works on (P5). But one that can see that another holds the lease, or that
-the node was forgotten, changes nothing any more; and one that never had anything to do with the node does not begin to.
+the node was forgotten or frozen, changes nothing any more; and one that never had anything to do with the node does not begin to.
 """
 
 from __future__ import annotations
@@ -47,8 +47,11 @@ class Ownership:
         state = self._world.consul.state
         sentinel = state.entries.get(keys.node(node.name))
         try:
-            if sentinel is not None and NodeRecord.decode(sentinel.value).forgotten is not None:
+            record = NodeRecord.decode(sentinel.value) if sentinel is not None else None
+            if record is not None and record.forgotten is not None:
                 return "the node was forgotten"
+            if record is not None and record.frozen is not None:
+                return "the node was frozen"
         except UnreadableRecord:
             pass
         lease = state.entries.get(keys.lease(node.name))

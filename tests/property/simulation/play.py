@@ -10,14 +10,24 @@ from roj.agent.lease import RENEW
 from roj.agent.membership import LOOK as LOOK_AT_ALL
 from roj.agent.options import AgentOptions
 from roj.api import keys
+from roj.api.instance import InstanceStatus
 from roj.framework.reporter import REREAD
 from tests.property.simulation.happenings import Happenings
-from tests.property.simulation.operators import STEADY, Written
-from tests.property.simulation.oracles import Broken, Oracles, astray, differences, services
+from tests.property.simulation.operators import Written
+from tests.property.simulation.oracles import (
+    Broken,
+    Oracles,
+    astray,
+    differences,
+    obeyed_of,
+    services,
+    waits_for_a_port,
+)
 from tests.property.simulation.ownership import Ownership
 from tests.property.simulation.runtime_faults import RUNTIME_FAULTS
 from tests.property.simulation.scenario import REWINDS, TROUBLE, Scenario, Window
 from tests.property.simulation.store_faults import STORE_FAULTS, Link
+from tests.property.simulation.upgrades import Upgrades
 from tests.property.simulation.world import World, running
 
 CONVERGED = 600.0
@@ -69,6 +79,7 @@ def prepared(scenario: Scenario, options: AgentOptions | None = None) -> Iterato
     world.registry.withdraw("registry.example/missing:1")
     oracles = Oracles(world)
     Ownership(world, oracles.broken)
+    Upgrades(world, oracles)
     run = Run(scenario, world, oracles, [node.link for node in world.nodes])
     with running(world):
         for number in range(2):
@@ -188,10 +199,8 @@ def converge(run: Run) -> None:
 def quiet(run: Run, seconds: float = QUIET) -> None:
     """P2 and P12: once converged, nothing is written and nothing done until something changes."""
     world = run.world
-    if any(command.app not in STEADY for command in run.scenario.commands):
-        return  # such an app is tried again for ever, and its status says so
-    if any(b'"PortsAvailable"' in entry.value for entry in world.consul.state.entries.values()):
-        return  # the same
+    if _tried_for_ever(world):
+        return
     world.run(GARBAGE + _mended_late(run))
     changes, writes = len(world.consul.changes), [node.link.writes for node in world.nodes]
     calls, requests = (
@@ -215,6 +224,28 @@ def quiet(run: Run, seconds: float = QUIET) -> None:
         made = (node.link.requests - before) / seconds * 60.0
         if made > 8.0 and not astray(world, node):
             raise Broken("bounded work", "P12", f"an idle {node.name} made {made:.1f} requests a minute")
+
+
+def _tried_for_ever(world: World) -> bool:
+    """Whether anything is tried again and again: its status says so, or it is launched and dies in turns."""
+    for key, entry in world.consul.state.entries.items():
+        if key.startswith(keys.OBSERVED) and "/instances/" in key:
+            status = InstanceStatus.decode(entry.value)
+            crashing = status.app is not None and status.app.name == "crashing"
+            if crashing or waits_for_a_port(status):
+                return True
+            if status.phase == "failed" and not _given_up(world, status):
+                return True
+            if status.phase not in {"launched", "stopped", "failed", "held", "unclaimed"}:
+                return True
+    return False
+
+
+def _given_up(world: World, status: InstanceStatus) -> bool:
+    """Whether it is an upgrade that has failed, and is not tried again."""
+    node = next(each for each in world.nodes if each.name == status.node)
+    obeyed = obeyed_of(node, status.id)
+    return obeyed is not None and obeyed.failed is not None
 
 
 def _mended_late(run: Run) -> float:
