@@ -49,11 +49,11 @@ class Attempts:
         return replace(actual, missing_images=pulls, serving=serving, tried=self._tried(order, actual))
 
     def forget(self, id: str) -> None:
-        """The instance is gone."""
+        """The instance is gone, or its node is frozen: what comes after has its whole time."""
         self._attempts.pop(id, None)
 
     def _asked(self, order: Order) -> float:
-        if not order.replaces or order.failed is not None or order.obeyed.waiting:
+        if not order.replaces or order.failed is not None or order.obeyed.waiting or order.goal != "start":
             self.forget(order.id)
             return -inf
         attempt = self._attempts.get(order.id)

@@ -88,12 +88,8 @@ class Deploy:
         if order is None:
             self._without_order(id, listed=listed)
             return None
-        if (
-            order.absent
-            and order.instance.goal == "undeploy"
-            and self._orders.is_finished(order.instance.uid)
-        ):
-            self._done(order)  # the transaction was applied and its answer lost
+        if order.absent and order.instance.goal == "undeploy" and self._is_undeployed(order):
+            self._done(order)
             return None
         problem = self._learn_apps(order)
         for _ in range(LOOKS):
@@ -106,6 +102,7 @@ class Deploy:
             if gate is not None:
                 step = replace(step, message=gate.message + (f"; {step.message}" if step.message else ""))
             if (mark := self._node.frozen()) is not None:
+                self._attempts.forget(id)
                 self._report(order, held_back(step, mark), actual, gate, transient=False)
                 return self._until(mark.until)
             if step.failure is not None:
@@ -275,6 +272,19 @@ class Deploy:
             events=(self._reporter.make_event("Undeployed", "", instance=order.id, uid=order.instance.uid),),
         )
         self._done(order)
+
+    def _is_undeployed(self, order: Order) -> bool:
+        """Of an undeploy whose record is gone: whether it is done.
+
+        Either the transaction was applied and its answer lost; or another machine was the node's agent meanwhile and
+        did it there, and there is nothing here.
+        """
+        if self._orders.is_finished(order.instance.uid):
+            return True
+        if self._looker.containers(order.id):
+            return False
+        self._orders.finishing(order)
+        return True
 
     def _done(self, order: Order) -> None:
         known = self._orders.drop(order)

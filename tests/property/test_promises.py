@@ -289,7 +289,7 @@ PROPERTIES = {
                 "deaf",
             ),
             first=(Command(4.0, 0, "deploy", 0, "a", "plain"), Command(5.0, 1, "deploy", 0, "b", "pair")),
-            verbs=("upgrade", "upgrade", "upgrade", "stop", "start"),
+            verbs=("upgrade", "upgrade", "upgrade", "rollback", "stop", "start"),
             most_nodes=1,
         )
     ),
@@ -323,6 +323,17 @@ def test_promise(name: str) -> None:
 
 
 REGRESSIONS = {
+    # Another machine did the undeploy; when this one was the node's agent again it reported the instance for ever.
+    "undeployed-by-another-machine": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(
+            Command(4.0, 0, "deploy", 0, "b", "plain"),
+            Command(30.0, 0, "deploy", 0, "a", "plain"),
+            Command(31.0, 0, "undeploy", 0, "a", "plain"),
+        ),
+        happenings=(Happening(4.0, "rival", 0, 33),),
+    ),
     # An upgrade had failed as there was no such image: it was asked for again and again.
     "failed-upgrade-still-pulled": Scenario(
         nodes=1,

@@ -6,22 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from roj.api import keys
 from roj.api.app import AppSpec, Container, Port
-from roj.api.faults import UnreadableRecord
-from roj.api.instance import Goal, Instance, PortClaim, Write, upgraded
+from roj.api.instance import Goal
 from roj.client.adoption import adopt
-from roj.client.apps import create_app, get_app, guard_write, remove_apps
+from roj.client.apps import create_app, remove_apps
 from roj.client.client import Client
 from roj.client.deployment import deploy
 from roj.client.errors import ClientError
 from roj.client.goals import Change, set_goals
-from roj.store.interface import Check, Conflict, Create, Delete, Operation, StoreError, Swap
+from roj.client.upgrade import Upgrade, roll_back, upgrade
+from roj.store.interface import StoreError
 from tests.property.simulation.environment import SimulatedEnvironment
 from tests.property.simulation.scheduler import Scheduler
 from tests.property.simulation.store_faults import Link
 
-Verb = Literal["deploy", "upgrade", "start", "stop", "undeploy", "adopt", "remove-app"]
+Verb = Literal["deploy", "upgrade", "rollback", "start", "stop", "undeploy", "adopt", "remove-app"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,12 @@ class Operator:
                         verb, Change(node, id, launch.uid, "start", launch.generation), new=not launch.existed
                     )
                 case "upgrade":
-                    self._upgrade(node, id, app)
+                    create_app(self._client, app, "v1", AppSpec(containers=CATALOGUE[app]))
+                    [made] = upgrade(self._client, app, "v1", [f"{node}/{id}"], other_app=True)
+                    self._note(verb, _change(made), new=made.written)
+                case "rollback":
+                    [made] = roll_back(self._client, [f"{node}/{id}"])
+                    self._note(verb, _change(made), new=made.written)
                 case "start" | "stop" | "undeploy":
                     [change] = set_goals(self._client, [f"{node}/{id}"], verb)
                     self._note(verb, change, new=change.written)
@@ -113,38 +117,6 @@ class Operator:
                 Written(self._scheduler.now, verb, made.node, made.id, made.uid, made.goal, made.generation)
             )
 
-    def _upgrade(self, node: str, id: str, app: str) -> None:
-        """Set another app, as DESIGN.md section 3 has it written."""
-        store = self._client.store
-        create_app(self._client, app, "v1", AppSpec(containers=CATALOGUE[app]))
-        entry = store.get(keys.instance(node, id), consistent=True)
-        try:
-            before = Instance.decode(entry.value) if entry is not None else None
-        except UnreadableRecord:
-            before = None
-        if entry is None or before is None or before.goal == "undeploy" or before.app.name == app:
-            return
-        stored = get_app(self._client, app, "v1")
-        change, now = self._client.environment.new_id(), self._client.environment.now()
-        record = upgraded(before, Write(change, now, self.name), stored.reference, {})
-        record = record.model_copy(update={"goal": "start"})
-        claim = PortClaim(uid=record.uid, instance=id).encode()
-        wanted = [keys.port(node, protocol, port) for protocol, port in stored.app.spec.host_ports()]
-        there = {each.key: each for each in store.list(keys.ports(node), consistent=True).entries}
-        own = [key for key, each in there.items() if PortClaim.decode(each.value).uid == record.uid]
-        if any(key in there and key not in own for key in wanted):
-            raise Conflict("a port is taken")
-        operations: list[Operation] = [
-            Check(keys.app(app, "v1"), stored.version),
-            guard_write(self._client, app, "v1", change),
-            Swap(entry.key, record.encode(), entry.version),
-            *(Create(key, claim) for key in wanted if key not in own),
-            *(Delete(key, there[key].version) for key in own if key not in wanted),
-        ]
 
-        def applied() -> bool:
-            found = store.get(keys.instance(node, id), consistent=True)
-            return found is not None and change.encode() in found.value
-
-        self._client.write(operations, applied, otherwise="")
-        self._note("upgrade", Change(node, id, record.uid, "start", record.generation))
+def _change(made: Upgrade) -> Change:
+    return Change(made.node, made.id, made.uid, made.goal, made.generation)

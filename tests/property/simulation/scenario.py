@@ -33,7 +33,7 @@ REWINDS: tuple[What, ...] = ("restored", "restored-fresh", "restored-twin", "wip
 """What sets the store back, so that acknowledged writes may be gone."""
 IDS = ("a", "b", "c")
 VERBS: tuple[Verb, ...] = (
-    "deploy", "deploy", "deploy", "upgrade", "start", "stop", "undeploy", "adopt", "remove-app",
+    "deploy", "deploy", "deploy", "upgrade", "rollback", "start", "stop", "undeploy", "adopt", "remove-app",
 )  # fmt: skip
 """What operators do, each as often as it stands here."""
 

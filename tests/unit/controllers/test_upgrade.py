@@ -225,6 +225,23 @@ def test_a_stopped_instance_is_upgraded_when_it_is_started(node: Node) -> None:
     assert seen[-1] == ("web:v2",)
 
 
+def test_while_it_is_stopped_or_its_node_frozen_an_upgrade_has_its_time(node: Node) -> None:
+    """Found by the simulation: it failed as soon as it was begun, as its time had run while nothing was tried."""
+    serving(node, **FIXED)
+    upgrade(node, "v2", **FIXED)
+    node.goal("web-a", "stop")
+    node.run(120)
+    node.goal("web-a", "start")
+    node.run(10)
+    assert (status(node).phase, list(running(node))) == ("launched", ["web:v2"])
+    node.declare(frozen=Mark(who="anna", when=node.still.now()))
+    upgrade(node, "v3", **FIXED)
+    node.run(120)
+    node.declare(frozen=None)
+    node.run(10)
+    assert (status(node).phase, list(running(node))) == ("launched", ["web:v3"])
+
+
 def test_without_the_store_a_bad_upgrade_falls_back_all_the_same(node: Node) -> None:
     serving(node, **FIXED)
     upgrade(node, "v2", **FIXED, **CRASHES)
