@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from roj.agent.leader import Leader
 from roj.agent.membership import Membership
 from roj.agent.node_status import NodeStatusReport
 from roj.agent.options import AgentOptions
@@ -130,6 +131,7 @@ class Agent:
             environment, store, keys.desired(node),
             believe=self.membership.believe, changed=self._changed, metrics=self.metrics,
         )  # fmt: skip
+        self._leader = Leader(environment, store, node, options.lead) if options.lead != "no" else None
         self._manager = Manager(environment, self.supervisor, reporter=self.reporter, metrics=self.metrics)
 
     def _build_controllers(self, state: StateDirectory) -> None:
@@ -210,6 +212,8 @@ class Agent:
         self._manager.start()
         spawn = self.supervisor.spawn
         self._threads = [spawn("membership", self.membership.run, finished=self._stopping.is_set)]
+        if self._leader is not None:
+            self._threads.append(spawn("leader", self._leader.run, finished=self._leader.stopped))
         if self.comparisons in self._controllers:
             follow = self._anti_entropy.follow
             spawn("docker-events", lambda: follow(self._stopping.is_set), finished=self._stopping.is_set)
@@ -218,6 +222,8 @@ class Agent:
         """End; containers are left as they are. Whether every part ended by itself in time."""
         self._stopping.set()
         self.supervisor.stop()
+        if self._leader is not None:
+            self._leader.stop()
         ended = self._manager.stop(STOP)
         self.membership.stop()
         for thread in self._threads:

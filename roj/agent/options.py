@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class AgentOptions:
     """`text` or `json`."""
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
+    lead: Literal["auto", "yes", "no"] = "auto"
+    """Whether this agent may run what is cluster-wide: rollouts."""
     without: tuple[str, ...] = ()
     """Names of controllers that are not run."""
 

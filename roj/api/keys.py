@@ -12,6 +12,7 @@ OBSERVED = ROOT + "observed/"
 EVENTS = ROOT + "events/"
 OPERATORS = EVENTS + "@operators/"
 """Events that operators write; no node can be called so."""
+LOCKS = ROOT + "locks/"
 ROLLOUTS = ROOT + "rollouts/"
 ROLLOUT_STATUS = ROOT + "rollout-status/"
 
@@ -83,7 +84,7 @@ def events(node: str) -> str:
 
 
 def lock(name: str) -> str:
-    return f"{ROOT}locks/{name}"
+    return f"{LOCKS}{name}"
 
 
 def rollout(name: str) -> str:

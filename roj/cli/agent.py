@@ -68,6 +68,10 @@ _PORT = re.compile(r"[0-9]{1,5}")
     "--without", metavar="CONTROLLER", multiple=True,
     help="Leave a controller out: deploy, image-puller, anti-entropy or garbage-collection.",
 )  # fmt: skip
+@click.option(
+    "--lead", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
+    help="Run rollouts where no other agent does: auto, if the token may write what is wanted.",
+)  # fmt: skip
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True

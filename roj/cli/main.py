@@ -44,6 +44,10 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "undeploy": Entry("roj.cli.goals:undeploy", "Stop instances and remove them."),
         "adopt": Entry("roj.cli.goals:adopt", "Write down as wanted what a node reports."),
     },
+    "Rollouts": {
+        "rollout": Entry("roj.cli.rollout:rollout", "Take an app to many instances, a few at a time."),
+        "rollouts": Entry("roj.cli.rollout:rollouts", "List rollouts."),
+    },
     "Nodes": {
         "agent": Entry("roj.cli.agent:agent", "Run this node: make what is wanted so, and keep it so."),
         "nodes": Entry("roj.cli.nodes:nodes", "List nodes."),
