@@ -14,7 +14,9 @@ sudo -n find . -xdev -user root -exec chown -h "$$(id -u):$$(id -g)" {} +; \
 exit $$code
 endef
 
-.PHONY: help setup demo test test-quick lint docs bench clean
+.PHONY: help setup demo test test-quick mutants soak lint docs bench clean
+
+MINUTES ?= 10
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -40,6 +42,12 @@ test: setup ## run every test; fails where the engines cannot run
 
 test-quick: setup ## run the tests that need no engines
 	$(BIN)/python -m pytest tests/unit tests/property
+
+mutants: setup ## plant bugs, one after another: each must be found (20 minutes on 2 cores)
+	$(BIN)/python -m tests.property.mutants $(ARGUMENTS)
+
+soak: setup ## run the simulation on all cores, with fresh seeds; `make soak MINUTES=60`
+	$(BIN)/python -m tests.property.soak $(MINUTES) $(ARGUMENTS)
 
 lint: setup ## check format, lint, types and layers
 	$(BIN)/ruff check .

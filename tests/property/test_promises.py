@@ -70,28 +70,40 @@ RAN: dict[str, Ran] = {}
 """By property."""
 
 
+def batch(
+    drawn: st.SearchStrategy[Scenario], how: Callable[[Scenario], object], number: int, examples: int = BATCH
+) -> None:
+    """Some examples, always the same of the same `number`."""
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink] if SHRINK else [Phase.generate],
+        report_multiple_bugs=False,
+        print_blob=False,
+        deadline=None,
+    )
+    @given(drawn)
+    def run(scenario: Scenario) -> None:
+        how(scenario)
+
+    run()
+
+
 def explore(name: str, drawn: st.SearchStrategy[Scenario], how: Callable[[Scenario], Run] = play) -> None:
     """Fresh examples, batch after batch, for the test's share of the time; at least one batch."""
     ran = RAN.setdefault(name, Ran())
     ends = time.monotonic() + SECONDS * SHARES[name] / sum(SHARES.values())
-    for batch in count():
 
-        @seed(SEED + batch)
-        @settings(
-            max_examples=BATCH,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink] if SHRINK else [Phase.generate],
-            report_multiple_bugs=False,
-            print_blob=False,
-        )
-        @given(drawn)
-        def run(scenario: Scenario) -> None:
-            began = time.process_time()
-            world = how(scenario).world
-            ran.add(Ran(1, world.scheduler.steps, time.process_time() - began, world.covered()))
+    def counted(scenario: Scenario) -> None:
+        began = time.process_time()
+        world = how(scenario).world
+        ran.add(Ran(1, world.scheduler.steps, time.process_time() - began, world.covered()))
 
-        run()
+    for number in count():
+        batch(drawn, counted, SEED + number)
         if time.monotonic() > ends:
             return
 
@@ -178,6 +190,41 @@ PROPERTIES = {
             most_nodes=2,
         )
     ),
+    "P3: two machines of one name that start at once": Trouble(
+        scenarios(
+            whats=("rival", "session-lost", "crash"),
+            faults=("slow",),
+            certain=(Happening(0.0, "rival", 0, 8),),
+            steady=True,
+            most_nodes=1,
+        )
+    ),
+    "P3: one port, one instance": Trouble(
+        scenarios(
+            whats=("crash-soon", "container-removed"),
+            faults=("slow", "answer-lost", "contended"),
+            apps=("port", "pair", "dynamic", "dynamic"),
+            verbs=("deploy", "deploy", "deploy", "upgrade", "undeploy"),
+            most_nodes=1,
+        )
+    ),
+    "P4: an order is obeyed once, whatever the store goes back to": Trouble(
+        scenarios(
+            first=(
+                Command(4.0, 0, "deploy", 0, "a", "plain"),
+                Command(5.0, 0, "deploy", 0, "b", "port"),
+                Command(45.0, 0, "stop", 0, "a", ""),
+                Command(46.0, 0, "undeploy", 0, "b", ""),
+                Command(85.0, 0, "start", 0, "a", ""),
+            ),
+            certain=(Happening(70.0, "restored", 0, 2), Happening(110.0, "restored-fresh", 0, 5)),
+            whats=("restored", "restored-fresh", "restored-twin", "crash", "crash-soon", "container-removed"),
+            faults=("answer-lost", "slow", "stale", "late"),
+            verbs=("start", "stop", "undeploy", "deploy", "adopt"),
+            steady=True,
+            most_nodes=1,
+        )
+    ),
     "P4: absence is no order": Trouble(
         scenarios(
             whats=(*REWINDS, "record-garbled", "other-garbled", "crash", "disk-lost", "disk-damaged"),
@@ -243,11 +290,21 @@ PROPERTIES = {
             most_nodes=2,
         )
     ),
+    "P6: one life after another": Trouble(
+        scenarios(
+            whats=("crash-soon",),
+            faults=("answer-lost", "slow", "slow", "deaf"),
+            verbs=("deploy", "deploy", "undeploy"),
+            steady=True,
+            most_nodes=1,
+        )
+    ),
     "P7: bystanders are safe": Trouble(
         scenarios(
             first=(Command(4.0, 0, "deploy", 0, "a", "plain"), Command(20.0, 0, "undeploy", 0, "a", "plain")),
             whats=(
                 "stranger",
+                "name-taken-by-hand",
                 "disk-pressure",
                 "disk-lost",
                 "boot",
@@ -305,6 +362,7 @@ PROPERTIES = {
                 "crash",
             ),
             faults=("slow", "answer-lost", "start-refused", "deaf"),
+            apps=("hasty", "hasty", "crashing", "plain", "pair", "broken"),
             most_nodes=1,
         )
     ),

@@ -29,6 +29,8 @@ class Disk:
         self.writes = 0
         self.lost = 0
         """How often it was lost."""
+        self.damaged = 0
+        """How often a file of it was damaged."""
         self.observers: list[Callable[[str, bytes | None], None]] = []
         """Told of every file written (its content) or deleted (None)."""
         self._files: dict[str, _File] = {}
@@ -48,6 +50,7 @@ class Disk:
     def damage(self, name: str) -> None:
         """The last copy of a file is damaged; the previous one, where there is one, is whole."""
         if name in self._files:
+            self.damaged += 1
             self._scheduler.tell(f"{self._name}'s state file {name} is damaged")
             self._files[name].current = None
             for observer in self.observers:

@@ -164,8 +164,10 @@ class Happenings:
                 machine.start_by_hand(container.id)
             case "container-policy" if container is not None:
                 machine.set_policy(container.id, ("always", "no")[number % 2])
+            case "name-taken-by-hand" if container is not None:
+                self._take_name(node, container, later=_seconds(number) * 2)
             case _:
-                return what.startswith("container-")
+                return what.startswith("container-") or what == "name-taken-by-hand"
         return True
 
     def _to_the_store(self, what: str, node: Node, number: int) -> bool:
@@ -332,6 +334,22 @@ class Happenings:
         self._stranger(container)
         if number % 3:
             machine.start(container)
+
+    def _take_name(self, node: Node, ours: Container, *, later: float) -> None:
+        """Somebody removes a container of ours and runs one of their own under its name, for a while."""
+        machine, name = node.machine, ours.spec.name
+        machine.remove(ours.id, force=True)
+        if machine.images.find(ours.spec.image) is None:
+            return
+        stranger = machine.create(ContainerSpec(name=name, image=ours.spec.image))
+        self._stranger(stranger)
+
+        def leave() -> None:
+            if any(each.id == stranger for each in machine.containers()):
+                self._world.tell(f"somebody removes their container {name}")
+                machine.remove(stranger, force=True)
+
+        self._later(later, leave)
 
     # --- the store's keeper ---
 

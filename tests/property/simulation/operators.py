@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from roj.api import keys
 from roj.api.app import AppSpec, Container, Port
 from roj.api.instance import Goal
+from roj.client import errors
 from roj.client.adoption import adopt
 from roj.client.apps import create_app, remove_apps
 from roj.client.client import Client
@@ -15,7 +17,7 @@ from roj.client.deployment import deploy
 from roj.client.errors import ClientError
 from roj.client.goals import Change, set_goals
 from roj.client.upgrade import Upgrade, roll_back, upgrade
-from roj.store.interface import StoreError
+from roj.store.interface import Conflict, StoreError
 from tests.property.simulation.environment import SimulatedEnvironment
 from tests.property.simulation.scheduler import Scheduler
 from tests.property.simulation.store_faults import Link
@@ -36,6 +38,15 @@ class Written:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command that an operator was told is refused, so that nothing was written."""
+
+    words: str
+    done: bool
+    """It was written all the same."""
+
+
 def _container(name: str, image: str, *ports: Port, command: tuple[str, ...] | None = None) -> Container:
     return Container(name=name, image=image, command=command, ports=ports)
 
@@ -49,10 +60,11 @@ CATALOGUE: dict[str, tuple[Container, ...]] = {
         _container("back", "registry.example/back:1"),
     ),
     "crashing": (_container("main", "registry.example/plain:1", command=("sh", "-c", "sleep 3; exit 1")),),
+    "hasty": (_container("main", "registry.example/plain:1", command=("sh", "-c", "sleep 0.7; exit 1")),),
     "broken": (_container("main", "registry.example/plain:1", command=("sh", "-c", "exit 1")),),
     "missing": (_container("main", "registry.example/missing:1"),),
 }
-"""What the apps are, by name; `broken` is never launched, and `missing` has an image that is in no registry."""
+"""What the apps are, by name; `hasty` and `broken` are never launched, and `missing` has an image that is in no registry."""
 STEADY = ("plain", "port", "dynamic", "pair")
 """Apps that run for ever once they are launched."""
 
@@ -70,6 +82,7 @@ class Operator:
         """The way from this person's machine to the store."""
         self.name = name
         self.written: list[Written] = []
+        self.refused: list[Refused] = []
 
     def at_work(self, work: Callable[[], None]) -> None:
         """Do something, beside whatever goes on."""
@@ -83,6 +96,8 @@ class Operator:
 
     def do(self, verb: Verb, node: str, id: str, app: str) -> None:
         """Run one command; whatever comes of it."""
+        changes = self.link.consul.changes
+        began = len(changes)
         words = f"{verb} {app}" if verb == "remove-app" else f"{verb} {node}/{id} {app}"
         try:
             match verb:
@@ -109,6 +124,9 @@ class Operator:
                     remove_apps(self._client, [(app, "v1")])
             self._scheduler.tell(words, "done")
         except (ClientError, StoreError) as error:
+            if isinstance(error, Conflict | errors.Conflict):
+                mine = [each.key for each in changes[began:] if each.who.startswith(f"{self.name}/")]
+                self.refused.append(Refused(words, keys.instance(node, id) in mine))
             self._scheduler.tell(words, f"{type(error).__name__}: {error}")
 
     def _note(self, verb: Verb, made: Change, *, new: bool = True) -> None:

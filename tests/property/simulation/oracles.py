@@ -276,13 +276,16 @@ class Oracles:
         slot = (node.host, name.removeprefix("orders/"))
         record = Obeyed.decode(value).instance
         change = record.change
-        self._history.setdefault(slot, []).append((self.world.now, record))
+        history = self._history.setdefault(slot, [])
+        before = [each for _, each in history]
+        history.append((self.world.now, record))
         known = self.facts.changes.get(change)
         if known is None:
             self.broken("no time travel", "P4", f"{slot} obeys {change[:8]}, which no operator wrote")
             return
         last = self._obeyed.get(slot)
-        if last is not None and known.number < last and not node.disk.lost:
+        older = last is not None and known.number < last and not self._of_another_branch(known, before)
+        if older and not node.disk.lost:
             self.broken(
                 "no time travel",
                 "P4",
@@ -290,6 +293,16 @@ class Oracles:
                 f"after the newer number {last}",
             )
         self._obeyed[slot] = max(known.number, last if last is not None else -1)
+
+    def _of_another_branch(self, known: Known, before: list[Instance]) -> bool:
+        """Whether a restore has brought an order that the node cannot tell from a new one: it was written on top of one
+        restore and given up by the next, and the node has not seen it, nor anything on top of it."""
+        rewound = self.facts.rewound
+        return (
+            rewound is not None
+            and known.time <= rewound
+            and not any(known.record.change in each.lineage for each in before)
+        )
 
     def _truthful_status(self, change: Change) -> None:
         if (

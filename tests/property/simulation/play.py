@@ -29,6 +29,7 @@ from tests.property.simulation.scenario import REWINDS, TROUBLE, Scenario, Windo
 from tests.property.simulation.store_faults import STORE_FAULTS, Link
 from tests.property.simulation.upgrades import Upgrades
 from tests.property.simulation.world import World, running
+from tests.property.simulation.writes import Writes
 
 CONVERGED = 600.0
 """Seconds after the last fault within which everything is as it should be: the longest backoff (60 s), a pull that
@@ -41,6 +42,8 @@ QUIET = 300.0
 """Ten resyncs."""
 
 
+PORTS = (20000, 20015)
+"""Ports that a node may choose: few, so that two who choose at once meet."""
 LOOK = 10.0
 """Seconds between two looks at how much was asked for and done."""
 REQUESTS, PULLS, CALLS = 120, 15, 300
@@ -72,7 +75,7 @@ started: Callable[[Run], None] = lambda run: None  # noqa: E731  (a hook for who
 @contextmanager
 def prepared(scenario: Scenario, options: AgentOptions | None = None) -> Iterator[Run]:
     """The world of a scenario, with everything that will happen planned; all threads end with it."""
-    options = replace(options or AgentOptions(), reap_unclaimed=scenario.reap)
+    options = replace(options or AgentOptions(port_range=PORTS), reap_unclaimed=scenario.reap)
     world = World(scenario.schedule, nodes=scenario.nodes, options=options)
     for number in sorted({each.node for each in scenario.happenings if each.what == "rival"}):
         world.add_rival(world.nodes[number])
@@ -80,6 +83,7 @@ def prepared(scenario: Scenario, options: AgentOptions | None = None) -> Iterato
     oracles = Oracles(world)
     Ownership(world, oracles.broken)
     Upgrades(world, oracles)
+    Writes(world, oracles.broken)
     run = Run(scenario, world, oracles, [node.link for node in world.nodes])
     with running(world):
         for number in range(2):
@@ -263,6 +267,9 @@ def no_lost_order(run: Run) -> None:
         for happening in run.scenario.happenings
     ):
         return
+    for refused in (each for operator in run.world.operators for each in operator.refused):
+        if refused.done:
+            raise Broken("no lost order", "P6", f"{refused.words} was refused, and is in the store")
     entries = run.world.consul.state.entries
     applied = [known.record for known in run.oracles.facts.changes.values()]
     for written in run.written:

@@ -21,7 +21,7 @@ What = Literal[
     "disk-full", "disk-broken", "disk-damaged", "disk-lost",
     # the machine and its Docker
     "boot", "daemon-killed", "daemon-restarted", "docker-lost", "container-crashes", "container-stopped",
-    "container-removed", "container-paused", "container-started", "container-policy", "image-removed", "tag-moved",
+    "container-removed", "container-paused", "container-started", "container-policy", "name-taken-by-hand", "image-removed", "tag-moved",
     "registry-down", "disk-pressure", "port-occupied", "stranger",
     # the store
     "session-lost", "tombstones-reaped", "restored", "restored-fresh", "restored-twin", "wiped", "swapped",
@@ -99,6 +99,10 @@ TROUBLE = 150.0
 TIMES = st.floats(4.0, TROUBLE, allow_nan=False, width=32).map(lambda time: round(time, 1))
 
 
+AFTER = (0.0, 0.0, 0.0, 0.5, 2.0, 6.0)
+"""Seconds after a moment at which several things happen."""
+
+
 def schedules() -> st.SearchStrategy[Schedule]:
     """Seeds, and how restless the scheduler is."""
     return st.builds(
@@ -110,29 +114,40 @@ def schedules() -> st.SearchStrategy[Schedule]:
 
 
 def commands(
-    nodes: int, *, steady: bool = False, most: int = 10, verbs: Sequence[Verb] = VERBS
+    nodes: int, *, apps: Sequence[str] = tuple(CATALOGUE), most: int = 10, verbs: Sequence[Verb] = VERBS
 ) -> st.SearchStrategy[tuple[Command, ...]]:
-    """What operators do, in order of time; `steady`: only apps that run for ever.
+    """What operators do, in order of time.
 
-    Some begin in the same moment, so that the one finds half of what the other does.
+    To few instances, so that much happens to each; some in the same moment, or soon after another one, so that the one
+    finds half of what the other does.
     """
+    target = st.tuples(st.integers(0, nodes - 1), st.sampled_from(IDS))
+    targets = st.lists(target, min_size=1, max_size=4, unique=True)
     moments = st.lists(TIMES, min_size=1, max_size=4)
     one = st.builds(
         Command,
         at=st.just(0.0),
         operator=st.integers(0, 1),
         verb=st.sampled_from(verbs),
-        node=st.integers(0, nodes - 1),
-        id=st.sampled_from(IDS),
-        app=st.sampled_from(STEADY if steady else tuple(CATALOGUE)),
+        node=st.just(0),
+        id=st.just(""),
+        app=st.sampled_from(apps),
     )
-    timed = moments.flatmap(
-        lambda together: st.builds(
-            lambda command, at: replace(command, at=at), one, st.one_of(st.sampled_from(together), TIMES)
+
+    def timed(drawn: tuple[list[float], list[tuple[int, str]]]) -> st.SearchStrategy[Command]:
+        together, whose = drawn
+        soon = st.builds(lambda at, after: at + after, st.sampled_from(together), st.sampled_from(AFTER))
+        return st.builds(
+            lambda command, at, whose: replace(command, at=at, node=whose[0], id=whose[1]),
+            one,
+            st.one_of(soon, TIMES),
+            st.sampled_from(whose),
         )
-    )
-    return st.lists(timed, min_size=1, max_size=most).map(
-        lambda found: tuple(sorted(found, key=lambda each: each.at))
+
+    return (
+        st.tuples(moments, targets)
+        .flatmap(lambda drawn: st.lists(timed(drawn), min_size=1, max_size=most))
+        .map(lambda found: tuple(sorted(found, key=lambda each: each.at)))
     )
 
 
@@ -188,6 +203,7 @@ def scenarios(
     whats: tuple[What, ...] = EVERYTHING,
     faults: tuple[StoreFault | RuntimeFault, ...] = (*STORE_FAULTS, *RUNTIME_FAULTS),
     steady: bool = False,
+    apps: Sequence[str] | None = None,
     first: tuple[Command, ...] = (),
     certain: tuple[Happening, ...] = (),
     least_nodes: int = 1,
@@ -196,7 +212,12 @@ def scenarios(
     verbs: Sequence[Verb] = VERBS,
     reap: Sequence[float | None] = (None,),
 ) -> Scenario:
-    """Whole runs; `first` and `certain` are in each of them; `forever`: some nodes are partitioned for good."""
+    """Whole runs.
+
+    `steady`: only apps that run for ever; `apps`: only those. `first` and `certain` are in each of the runs. `forever`:
+    some nodes are partitioned for good.
+    """
+    deployed = apps or (STEADY if steady else tuple(CATALOGUE))
     nodes = draw(st.integers(least_nodes, most_nodes))
     happens = draw(happenings(nodes, whats)) if whats else ()
     if any(each.what in {"wiped", "swapped"} for each in happens):
@@ -205,7 +226,7 @@ def scenarios(
     return Scenario(
         nodes,
         draw(schedules()),
-        (*first, *draw(commands(nodes, steady=steady, verbs=verbs))),
+        (*first, *draw(commands(nodes, apps=deployed, verbs=verbs))),
         (
             *(draw(windows(nodes + 2, faults)) if faults else ()),
             *(draw(partitions(nodes)) if forever else ()),

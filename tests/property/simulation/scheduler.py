@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from tests.property.simulation.schedule import Chooser, Departure, Schedule
 from tests.property.simulation.story import Story
-from tests.property.simulation.workers import Crash, Group, Owned, SimulationFailure, Worker, stack
+from tests.property.simulation.workers import Crash, Group, Livelock, Owned, SimulationFailure, Worker, stack
 
 PATIENCE = 50_000
 """Points at one virtual moment; more are a loop that waits for nothing."""
@@ -171,11 +171,7 @@ class Scheduler:
             raise Crash(group.name)
         self._moment_steps += 1
         if self._moment_steps > self._patience:
-            self.fail(
-                SimulationFailure(
-                    f"{self._patience} steps at {self.now:.3f} s without an end:\n{self.where()}"
-                )
-            )
+            self.fail(Livelock(f"{self._patience} steps at {self.now:.3f} s without an end:\n{self.where()}"))
             self._wait_turn(me)
         if group.paused:
             self._ready.append(me)

@@ -17,6 +17,10 @@ class SimulationFailure(AssertionError):
     """The run itself went wrong: a deadlock, a livelock, a thread that died."""
 
 
+class Livelock(SimulationFailure):
+    """Somebody works on and on, and no time passes: work without bound (P12)."""
+
+
 @dataclass(eq=False, slots=True)
 class Group:
     """Threads that live and die together: one process."""
