@@ -120,7 +120,9 @@ def judge(
         known = {seen.revision.id, *seen.lineage, *(revision.id for revision in seen.revisions)}
         newer = [found for found in containers if found.uid == seen.uid and found.revision not in known]
         return "hold" if newer else "obey"
-    return "hold" if overtaken else "obey"
+    # Undeployed and brought back by an operator: what was obeyed before that is not known any more.
+    from_before = obeyed.uid == seen.uid and seen.uid in finished and obeyed.change not in seen.lineage
+    return "hold" if overtaken or from_before else "obey"
 
 
 Mode = Literal["obey", "keep", "preserve"]

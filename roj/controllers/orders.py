@@ -238,6 +238,9 @@ class Orders:
                 if current is None or current.instance.change != order.instance.change:
                     return False
                 del self._orders[order.id]
+                if (older := current.held) is not None:
+                    # Meanwhile the store went back to before the undeploy: nobody tells of that a second time.
+                    self._orders[order.id] = _resurrected(older)
                 used = {app.digest: None for other in self._orders.values() for app in other.references()}
                 unused = [digest for digest in self._apps if digest not in used]
                 for digest in unused:
@@ -245,7 +248,9 @@ class Orders:
             self._state.delete(f"orders/{order.id}")
             for digest in unused:
                 self._state.delete(f"apps/{digest}")
-            return True
+        if older is not None:
+            self._wake(order.id, "StoreWentBack")
+        return True
 
     def give_up(self, id: str) -> bool:
         """Forget an order whose record is gone; whether there is none now: containers are nobody's. Raises OSError."""
@@ -334,8 +339,7 @@ class Orders:
                 lost = Obeyed(instance=instance, serving=instance.revision)
                 self._put(Order(lost, mode="preserve", held=seen), "StoreWentBack")
             else:
-                nothing = Order(Obeyed(instance=seen), mode="keep", held=seen, resurrected=True)
-                self._put(nothing, "StoreWentBack")
+                self._put(_resurrected(seen), "StoreWentBack")
         else:
             self._put(
                 replace(order, held=seen, absent=False, unreadable="", mode=_kept(order)), "StoreWentBack"
@@ -419,6 +423,11 @@ class Orders:
         if self._labelled is None:
             self._labelled = tuple(self._containers())
         return tuple(found for found in self._labelled if found.instance == id)
+
+
+def _resurrected(seen: Instance) -> Order:
+    """What is known of an instance whose undeploy is done, and that the store has again."""
+    return Order(Obeyed(instance=seen), mode="keep", held=seen, resurrected=True)
 
 
 def _kept(order: Order) -> Mode:

@@ -381,6 +381,18 @@ def test_promise(name: str) -> None:
 
 
 REGRESSIONS = {
+    # Undeployed, brought back by an operator after a restore, restored again: an order of before was obeyed once more.
+    "obeyed-before-it-was-undeployed": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(
+            Command(4.0, 0, "deploy", 0, "a", "plain"),
+            Command(45.0, 0, "stop", 0, "a", ""),
+            Command(66.0, 0, "undeploy", 0, "a", ""),
+            Command(135.0, 0, "start", 0, "a", ""),
+        ),
+        happenings=(Happening(70.0, "restored", 0, 2), Happening(140.0, "restored-fresh", 0, 5)),
+    ),
     # Another machine did the undeploy; when this one was the node's agent again it reported the instance for ever.
     "undeployed-by-another-machine": Scenario(
         nodes=1,

@@ -119,7 +119,7 @@ ORDERS = (
     _mutant(
         "older-order-obeyed",
         "The newest answer is trusted, though the order in it is older than the one that is obeyed.",
-        ("controllers/order.py", 'return "hold" if overtaken else "obey"', 'return "obey"'),
+        ("controllers/order.py", 'return "hold" if overtaken or from_before else "obey"', 'return "obey"'),
     ),
     _mutant(
         "generation-decides",

@@ -179,6 +179,21 @@ def test_an_undeploy_does_not_come_back_with_an_older_store(node: Node) -> None:
     assert node.containers("web-a") == []
 
 
+def test_a_store_that_goes_back_while_an_undeploy_is_finished_is_noticed(node: Node) -> None:
+    launched(node)
+    before = node.record("web-a")
+    transact = node.reporter.transact
+
+    def overtaken(*arguments: object, **more: object) -> None:
+        transact(*arguments, **more)  # type: ignore[arg-type]  # as it was called
+        node.write(before)
+
+    node.reporter.transact = overtaken  # type: ignore[method-assign]
+    node.goal("web-a", "undeploy")
+    node.run(60)
+    assert node.phase("web-a") == "held"
+
+
 def test_a_container_that_exits_at_once_is_never_launched_and_backs_off(node: Node) -> None:
     node.launch("web-a", node.create("web", "v1", [{"name": "web", "image": "web:1", "command": ["false"]}]))
     phases = []
