@@ -152,7 +152,11 @@ ORDERS = (
     _mutant(
         "undeploy-not-noted",
         "The node deletes the record of what it undeployed and does not note that it is done.",
-        ("controllers/deploy.py", "        self._orders.finishing(order)\n", ""),
+        (
+            "controllers/deploy.py",
+            "        self._orders.finishing(order)\n        status =",
+            "        status =",
+        ),
     ),
     _mutant(
         "gone-means-stop",
