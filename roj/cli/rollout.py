@@ -20,7 +20,7 @@ from roj.cli.errors import FAILED, INTERRUPTED, NOT_CONVERGED
 from roj.cli.flags import taken
 from roj.cli.output import Column, Table, age, output_option, show_list, show_object, time_of, write
 from roj.client.client import Client
-from roj.client.rollouts import RolloutRow
+from roj.client.rollout_view import RolloutRow
 
 PACE = 0.5
 """Seconds between two looks of `status -w` and `--wait`."""
@@ -164,7 +164,7 @@ def status(context: click.Context, /, name: str, watch: bool, output: str) -> No
     JSON: {name, to, phase, done, total, failed, away, message, since, by, batch, canary, who, when, why,
     steps: [{node, id, state, message, when}]}
     """
-    from roj.client.rollouts import get_rollout
+    from roj.client.rollout_view import get_rollout
 
     with opened(context) as client:
         if watch:
@@ -188,7 +188,7 @@ def rollouts(context: click.Context, output: str) -> None:
     \b
     JSON: a list of {name, to, phase, done, total, failed, away, message, since, by, batch, canary, who, when, why}
     """
-    from roj.client.rollouts import list_rollouts
+    from roj.client.rollout_view import list_rollouts
 
     with opened(context) as client:
         rows = list_rollouts(client)
@@ -264,7 +264,7 @@ def _line(row: RolloutRow) -> str:
 
 def _wait(context: click.Context, client: Client, name: str, timeout: float | None) -> None:
     """Follow a rollout until it has ended or waits for an operator, and end the command accordingly."""
-    from roj.client.rollouts import get_rollout
+    from roj.client.rollout_view import get_rollout
 
     environment = client.environment
     deadline = environment.monotonic() + timeout if timeout is not None else None

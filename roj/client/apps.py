@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from roj.api import keys
 from roj.api.app import App, AppReference, AppSpec, Pin
 from roj.api.faults import UnreadableRecord
-from roj.api.instance import AppUse, Instance
+from roj.api.instance import AppUse
 from roj.api.record import digest_of
 from roj.client import errors
+from roj.client.app_users import refuse_used
 from roj.client.audit import audit
 from roj.client.client import Client
-from roj.client.reading import listed
 from roj.store.interface import (
     MAX_OPERATIONS,
     CheckAbsent,
@@ -156,14 +156,15 @@ def guard_write(client: Client, name: str, version: str, change: str) -> Operati
 
 
 def remove_apps(client: Client, references: Sequence[tuple[str, str]], why: str = "") -> None:
-    """Remove apps with their pins: 1 list and, for each, 2 reads, 1 list and 1 write. An event tells of it.
+    """Remove apps with their pins: 3 lists and, for each, 2 reads, 1 list and 1 write. An event tells of it.
 
     All are looked at before the first is removed. The guard is read before the list and deleted with the app: a deploy
     that came in between has moved it, and the removal fails.
 
     Raises:
         errors.NotFound: one is not there; nothing was removed.
-        errors.Conflict: an instance, or a revision that one may be rolled back to, uses one; nothing was removed.
+        errors.Conflict: an instance, a revision that one may be rolled back to, or a rollout that has not ended uses
+            one; nothing was removed.
         errors.Unreachable: no answer to a write in time.
     """
     store = client.store
@@ -178,7 +179,7 @@ def remove_apps(client: Client, references: Sequence[tuple[str, str]], why: str 
             found[name, version] = entry, guard
     if missing:
         raise errors.NotFound(f"there is no app {', '.join(missing)}", hint="`roj apps` lists all.")
-    _refuse_used(client, references)
+    refuse_used(client, references)
     for (name, version), (entry, guard) in found.items():
         _remove(client, name, version, entry, guard, why=why)
 
@@ -202,7 +203,7 @@ def _remove(client: Client, name: str, version: str, entry: Entry, guard: Entry 
     except Conflict:
         if gone():
             return
-        _refuse_used(client, [(name, version)])
+        refuse_used(client, [(name, version)])
         raise errors.Conflict(f"app {app} was used by somebody else just now", hint="Look again.") from None
 
 
@@ -213,43 +214,3 @@ def _pins_dropped(client: Client, name: str, version: str, entry: Entry) -> list
         prefix = keys.pins(name, version)
         containers = [pin.key.removeprefix(prefix) for pin in client.store.list(prefix).entries]
     return [Discard(keys.pin(name, version, container)) for container in containers]
-
-
-def _refuse_used(client: Client, references: Sequence[tuple[str, str]]) -> None:
-    wanted = dict.fromkeys(references)
-    users: dict[tuple[str, str], list[str]] = {}
-    for entry in listed(client.store, keys.DESIRED, consistent=True).entries:
-        match entry.key.removeprefix(keys.DESIRED).split("/"):
-            case [node, "instances", id]:
-                name = f"{node}/{id}"
-            case _:
-                continue
-        try:
-            instance = Instance.decode(entry.value)
-        except UnreadableRecord as problem:
-            raise errors.Conflict(
-                f"the record of {name} is not understood, so it may use the app: {problem}",
-                hint=f"`roj inspect instance {name}` shows it.",
-            ) from None
-        now = (instance.app.name, instance.app.version)
-        kept = [(revision.app.name, revision.app.version) for revision in instance.revisions]
-        for app in dict.fromkeys([now, *kept]):
-            if app in wanted:
-                how = (
-                    "is being undeployed"
-                    if instance.goal == "undeploy"
-                    else ""
-                    if app == now
-                    else "an earlier revision"
-                )
-                users.setdefault(app, []).append(f"{name} ({how})" if how else name)
-    if users:
-        words = "; ".join(
-            f"app {name}:{version} is used by {', '.join(found[:10])}"
-            + (f" and {len(found) - 10} more" if len(found) > 10 else "")
-            for (name, version), found in users.items()
-        )
-        raise errors.Conflict(
-            words,
-            hint="`roj undeploy INSTANCE` first, and remove it when that is done.",
-        )

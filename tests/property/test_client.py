@@ -19,6 +19,8 @@ from roj.client.client import PATIENCE, Client
 from roj.client.deployment import deploy
 from roj.client.errors import ClientError, Conflict, NotFound, Unreachable
 from roj.client.goals import set_goals
+from roj.client.rollout_view import list_rollouts
+from roj.client.rollouts import Terms, start_rollout
 from roj.store.interface import Entry, Listing, Operation, Store, StoreUnavailable
 from tests.unit.client.world import Fate, Meddled, Unreliable, World, Wrapper, spec, violations
 
@@ -237,6 +239,48 @@ def test_a_removal_at_any_moment_of_a_deploy(call: int, recreated: str | None) -
         result = inside(world, call, lambda client: deploy(client, "web", "v1", ["n1"]), replace)
         assert not list(violations(world))
         assert isinstance(result, list | NotFound | Conflict)
+
+
+@pytest.mark.parametrize("call", range(12))
+def test_a_rollout_that_starts_at_any_moment_of_a_removal(call: int) -> None:
+    with closing(rollable()) as world:
+        result = inside(
+            world, call, lambda client: remove_apps(client, [("web", "v2")]), lambda: roll(world.client)
+        )
+        kept = any(app.version == "v2" for app in world.apps())
+        assert isinstance(result, Conflict) == kept
+        assert kept == any(row.name == "r" for row in list_rollouts(world.client)), (
+            "its app is there, or no rollout"
+        )
+        if call < 2:
+            assert kept
+
+
+@pytest.mark.parametrize("call", range(12))
+def test_a_removal_at_any_moment_of_a_rollout_s_start(call: int) -> None:
+    with closing(rollable()) as world:
+
+        def remove() -> None:
+            with suppress(Conflict):
+                remove_apps(world.client, [("web", "v2")])
+
+        result = inside(world, call, roll, remove)
+        kept = any(app.version == "v2" for app in world.apps())
+        assert isinstance(result, NotFound | Conflict) != kept
+        assert kept == any(row.name == "r" for row in list_rollouts(world.client))
+
+
+def rollable() -> World:
+    """An instance of web:v1, and web:v2 that it may get."""
+    world = World(*NODES)
+    for version in ("v1", "v2"):
+        create_app(world.client, "web", version, APPS["web"])
+    deploy(world.client, "web", "v1", ["n1"], id="a")
+    return world
+
+
+def roll(client: Client) -> object:
+    return start_rollout(client, "r", ("web", "v2"), "web", Terms())
 
 
 ORDERS = st.lists(st.integers(0, 2), max_size=60)

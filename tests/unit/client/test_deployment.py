@@ -10,10 +10,12 @@ from roj.api import keys
 from roj.api.app import AppSpec, Pin
 from roj.api.faults import Fault
 from roj.api.instance import Revision
+from roj.api.rollout import RolloutStatus, Step
 from roj.client.apps import MAX_HOST_PORTS, create_app, get_app, remove_apps
 from roj.client.deployment import deploy
 from roj.client.errors import ClientError, Conflict, Failed, Invalid, NotFound
 from roj.client.goals import set_goals
+from roj.client.rollouts import Terms, start_rollout
 from roj.store.interface import Entry, StoreUnavailable
 from tests.unit.client.world import WHEN, World, Wrapper, spec, violations
 
@@ -232,6 +234,23 @@ def test_an_app_that_may_be_rolled_back_to_stays(apps: World) -> None:
     apps.put(keys.instance("n1", "a"), upgraded.encode())
     with pytest.raises(Conflict, match=r"n1/a \(an earlier revision\)"):
         remove_apps(apps.client, [("web", "v1")])
+
+
+def test_an_app_that_a_rollout_goes_to_stays_until_that_has_ended(apps: World) -> None:
+    create_app(apps.client, "web", "v2", spec(8081))
+    deploy(apps.client, "web", "v1", ["n1"], id="a")
+    rollout = start_rollout(apps.client, "two", ("web", "v2"), "web", Terms())
+    with pytest.raises(Conflict, match=r"rollout two \(running\)") as refused:
+        remove_apps(apps.client, [("web", "v2")])
+    assert "roj rollout abort" in refused.value.hint
+    status = RolloutStatus(
+        name="two", uid=rollout.uid, observed_generation=1, phase="aborted", since=WHEN, steps=(Step(),)
+    )
+    apps.put(keys.rollout_status("two"), status.encode())
+    remove_apps(apps.client, [("web", "v2")])
+    apps.put(keys.rollout("odd"), b"{}")
+    with pytest.raises(Conflict, match="rollout odd is not understood"):
+        remove_apps(apps.client, [("job", "v1")])
 
 
 def test_what_is_not_understood_may_use_an_app(apps: World) -> None:
