@@ -58,6 +58,8 @@ lint: setup ## check format, lint, types and layers
 docs: setup ## make the generated pages anew
 	$(BIN)/python -m roj.cli.reference > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
+	$(BIN)/python -m roj.cli.schema > docs/app.md.new
+	mv docs/app.md.new docs/app.md
 
 bench: setup ## measure, on engines of its own; `make bench ARGUMENTS=--write` keeps it in docs/performance.md
 	@$(call as_root,$(BIN)/python -m benchmarks $(ARGUMENTS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,6 +15,7 @@ from roj.api.duration import Duration
 from roj.api.faults import Fault, InvalidInput, quoted
 from roj.api.image import check_image
 from roj.api.names import ENV_NAME, LABEL_KEY, Name, Version, check_text
+from roj.api.options import Logging, PullPolicy, Resources, Stop
 from roj.api.record import MAX_VALUE, Part, Record, Time, digest_of
 
 Protocol = Literal["tcp", "udp"]
@@ -32,6 +34,47 @@ def _check_env(env: dict[str, str]) -> dict[str, str]:
     if faults:
         raise InvalidInput(faults)
     return env
+
+
+def _check_path(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError(f"{quoted(text)}: a path in the container begins with '/'")
+    return text
+
+
+def _check_tmpfs(text: str) -> str:
+    path = check_text(text).partition(":")[0]
+    if not path.startswith("/") or path.strip("/") == "":
+        raise ValueError(f"{quoted(text)}: write a path in the container, with options after a colon")
+    return text
+
+
+def _check_hostname(text: str) -> str:
+    if len(text) > 63 or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text, re.ASCII):
+        raise ValueError(f"{quoted(text)} is no host's name: up to 63 of a-z, 0-9, '-' and '.'")
+    return text
+
+
+def _check_capability(text: str) -> str:
+    if not re.fullmatch(r"(CAP_)?[A-Z][A-Z_]{2,30}", text, re.ASCII):
+        raise ValueError(f"{quoted(text)} is no capability: write it as NET_RAW, or ALL")
+    return text.removeprefix("CAP_")
+
+
+def _check_address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(f"{quoted(text)} is no address: write it as 10.0.0.1 or fd00::1") from None
+    return text
+
+
+def _check_hosts(hosts: dict[str, str]) -> dict[str, str]:
+    for name, address in hosts.items():
+        _check_hostname(name)
+        if address != "host-gateway":
+            _check_address(address)
+    return hosts
 
 
 def _check_labels(labels: dict[str, str]) -> dict[str, str]:
@@ -88,10 +131,13 @@ class Port(Part):
     """A port of a container, reached at a port of its node."""
 
     container: PortNumber
+    """What the process listens on."""
     host: PortNumber | None = None
     """The node's port; absent: the node chooses one of its `--port-range` and keeps it."""
     protocol: Protocol = "tcp"
+    """`tcp` or `udp`."""
     name: Name | None = None
+    """For others to refer to it."""
 
     @property
     def key(self) -> str:
@@ -99,18 +145,54 @@ class Port(Part):
         return f"{self.container}/{self.protocol}"
 
 
+Text = Annotated[str, AfterValidator(check_text)]
+
+
 class Container(Part):
     """One container of an app."""
 
     name: Name
+    """Unlike the others of the app; they reach it by this name."""
     image: Annotated[str, AfterValidator(check_image)]
-    command: tuple[Annotated[str, AfterValidator(check_text)], ...] | None = None
+    """`[HOST/]REPOSITORY[:TAG][@DIGEST]`, as Docker has it."""
+    command: tuple[Text, ...] | None = None
     """Arguments in place of the image's own command; the image's entrypoint stays."""
     env: Annotated[dict[str, str], AfterValidator(_check_env)] = Field(default_factory=dict)
+    """Environment variables (`--env`). Those that begin with ROJ_ are set by roj: `ROJ_PORT_80`, the node's port."""
     ports: tuple[Port, ...] = ()
+    """What is reached from outside (`--publish`)."""
     volumes: tuple[Annotated[str, AfterValidator(_check_volume)], ...] = ()
-    """In Docker's order, `SRC:DST[:ro]`."""
+    """In Docker's order, `SRC:DST[:ro]` (`--volume`): SRC is a volume's name or a path of the node. Volumes stay."""
     labels: Annotated[dict[str, str], AfterValidator(_check_labels)] = Field(default_factory=dict)
+    """Docker labels (`--label`). Those that begin with roj. are set by roj."""
+    entrypoint: tuple[Text, ...] | None = None
+    """In place of the image's own (`--entrypoint`); the image's command is then not used, as Docker has it."""
+    workdir: Annotated[Text, AfterValidator(_check_path)] | None = None
+    """`--workdir`."""
+    user: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    """`NAME|UID[:GROUP|GID]` (`--user`)."""
+    hostname: Annotated[str, AfterValidator(_check_hostname)] | None = None
+    """`--hostname`."""
+    tmpfs: tuple[Annotated[str, AfterValidator(_check_tmpfs)], ...] = ()
+    """Paths in the container that are memory, as `/run` or `/run:size=64m` (`--tmpfs`)."""
+    read_only: bool = False
+    """Nothing but volumes and tmpfs can be written (`--read-only`)."""
+    init: bool = False
+    """A small process 1 that passes signals on and reaps (`--init`)."""
+    cap_drop: tuple[Annotated[str, AfterValidator(_check_capability)], ...] = ()
+    """Capabilities taken away, or `ALL` (`--cap-drop`)."""
+    dns: tuple[Annotated[str, AfterValidator(_check_address)], ...] = ()
+    """Addresses of name servers (`--dns`)."""
+    extra_hosts: Annotated[dict[str, str], AfterValidator(_check_hosts)] = Field(default_factory=dict)
+    """Addresses by name, `host-gateway` for the node (`--add-host`)."""
+    resources: Resources = Resources()
+    """What it may use."""
+    stop: Stop = Stop()
+    """How it is asked to stop."""
+    logging: Logging = Logging()
+    """Where its output goes."""
+    pull: PullPolicy = "missing"
+    """Whether an image that is not on the node is pulled (`--pull`): `missing` or `never`."""
 
 
 def _check_together(containers: tuple[Container, ...]) -> tuple[Container, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from roj.api.faults import quoted
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+"""In milliseconds, so that 71ms is 0.071 and not a hair more."""
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
 _SECONDS = re.compile(_NUMBER)
 _PART = re.compile(rf"({_NUMBER})(ms|s|m|h|d)")
@@ -28,7 +29,7 @@ def parse_duration(text: str) -> float:
     if _SECONDS.fullmatch(text):
         seconds = float(text)
     elif len(text) <= 100 and _PARTS.fullmatch(text):
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text)) / 1000
     else:
         raise ValueError(f"{quoted(text)} is no duration: {_FORMS}")
     if seconds > LONGEST:
@@ -57,6 +58,9 @@ def _seconds(value: object) -> object:
 
 
 Duration = Annotated[
-    float, BeforeValidator(_seconds), PlainSerializer(format_duration, return_type=str, when_used="json")
+    float,
+    BeforeValidator(_seconds),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["60s", "1h30m", "500ms"]}),
 ]
 """Seconds; written as people write them, in files and in the store."""

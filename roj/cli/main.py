@@ -60,6 +60,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         ),
         "events": Entry("roj.cli.events:events", "List what happened, or follow it."),
         "restore": Entry("roj.cli.restore:restore", "Put back into a lost store what this node believed."),
+        "schema": Entry("roj.cli.schema:schema", "Print what files are made of, as JSON Schema."),
         "dev": Entry("roj.cli.dev:dev", "The whole of roj in one terminal, without Consul."),
         "version": Entry("roj.cli.main:version", "Print roj's version."),
     },

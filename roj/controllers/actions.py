@@ -54,6 +54,8 @@ class Stop:
     id: str
     policy: RestartPolicy
     """The policy that it has now."""
+    grace: float | None = None
+    """Seconds until it is killed; None: the node's own."""
 
 
 @dataclass(frozen=True, slots=True)

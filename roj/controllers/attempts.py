@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Protocol
 
+from roj.api.app import App
 from roj.api.instance import Revision
 from roj.controllers.actions import Actual, Pull
 from roj.controllers.look import Looker
@@ -41,12 +42,19 @@ class Attempts:
     def with_images(self, order: Order, actual: Actual) -> Actual:
         """`actual` with what the puller says of missing images, and how long the revision has been tried."""
         asked = self._asked(order)
-        pulls = {image: self._images.ask(image, asked) for image in actual.missing_images}
+        pulls = {image: self._pull(order.app, image, asked) for image in actual.missing_images}
         serving = actual.serving
         if serving is not None:
-            again = {image: self._images.ask(image) for image in serving.missing_images}
+            again = {image: self._pull(order.serving_app, image, -inf) for image in serving.missing_images}
             serving = replace(serving, missing_images=again)
         return replace(actual, missing_images=pulls, serving=serving, tried=self._tried(order, actual))
+
+    def _pull(self, app: App | None, image: str, asked: float) -> Pull:
+        if app is not None and any(c.image == image and c.pull == "never" for c in app.containers):
+            return Pull(
+                f"{image} is not on the node, and is not to be pulled (pull: never)", refusal="ImageNotFound"
+            )
+        return self._images.ask(image, asked)
 
     def forget(self, id: str) -> None:
         """The instance is gone, or its node is frozen: what comes after has its whole time."""

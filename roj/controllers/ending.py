@@ -34,7 +34,7 @@ def stopped(containers: Iterable[ContainerDetails]) -> Iterable[Action]:
     """Stop, the last started first."""
     for found in reversed(tuple(containers)):
         if runs(found):
-            yield Stop(found.id, found.restart_policy)
+            yield Stop(found.id, found.restart_policy, found.stop_grace)
         elif found.restart_policy != "no" and found.state != "removing":
             yield SetPolicy(found.id, "no")  # else a daemon's restart would revive it
 

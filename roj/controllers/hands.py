@@ -119,8 +119,8 @@ class Hands:
                     done.changes.append("let a paused container go on")
                 case SetPolicy(id, policy):
                     self._set_policy(id, policy)
-                case Stop(id, policy):
-                    self._stop(id, policy)
+                case Stop(id, policy, grace):
+                    self._stop(id, policy, self._node.stop_grace if grace is None else grace)
                 case Remove(id) | Replace(id):
                     self._expect(id, "destroy")
                     self._runtime.remove(id)
@@ -139,14 +139,14 @@ class Hands:
             if policy != "no":  # what was to be called launched is not there any more
                 raise TemporaryError(f"a container went meanwhile: {gone}", 0.1) from gone
 
-    def _stop(self, id: str, policy: str) -> None:
+    def _stop(self, id: str, policy: str, grace: float) -> None:
         self._looker.stopping(id)
         self._expect(id, "kill", "die", "stop")
         with suppress(NotFound):
             if policy != "no":
                 self._expect(id, "update")
                 self._runtime.set_restart_policy(id, "no")
-            self._runtime.stop(id, self._node.stop_grace)
+            self._runtime.stop(id, grace)
 
     def _create(self, order: Order, container: Container, network: str | None, done: Done) -> bool:
         slot = _slot(order, container.name)
@@ -167,7 +167,19 @@ class Hands:
             labels=labels.of_container(self._node.cluster(), order.instance, container),
             network=network,
             aliases=(container.name,) if network is not None else (),
-            hostname=None,
+            hostname=container.hostname,
+            entrypoint=container.entrypoint,
+            workdir=container.workdir,
+            user=container.user,
+            tmpfs=container.tmpfs,
+            read_only=container.read_only,
+            init=container.init,
+            cap_drop=container.cap_drop,
+            dns=container.dns,
+            extra_hosts=container.extra_hosts,
+            resources=container.resources,
+            stop=container.stop,
+            logging=container.logging,
         )
         try:
             id = self._runtime.create(spec)

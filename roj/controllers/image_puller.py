@@ -206,7 +206,9 @@ class ImagePuller:
         return [
             order.id
             for order in self._orders.all()
-            if any(c.image == reference for app in _wanted(order) for c in app.containers)
+            if any(
+                c.image == reference and c.pull != "never" for app in _wanted(order) for c in app.containers
+            )
         ]
 
     def _failed(self, reference: str, problem: Exception, needing: list[str]) -> TemporaryError:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, cast
 
+from roj.api.options import Resources
 from roj.runtime.interface import (
     ContainerDetails,
     ContainerSpec,
@@ -44,14 +46,54 @@ def container_body(spec: ContainerSpec) -> dict[str, Any]:
         "ExposedPorts": {key: {} for key in ports},
         "HostConfig": host,
     }
-    if spec.command is not None:
-        body["Cmd"] = list(spec.command)
-    if spec.hostname is not None:
-        body["Hostname"] = spec.hostname
+    for key, value in (
+        ("Cmd", spec.command), ("Entrypoint", spec.entrypoint), ("Hostname", spec.hostname), ("User", spec.user),
+        ("WorkingDir", spec.workdir),
+    ):  # fmt: skip
+        if value is not None:
+            body[key] = value if isinstance(value, str) else list(value)
+    if spec.stop.signal is not None:
+        body["StopSignal"] = f"SIG{spec.stop.signal}"
+    body["StopTimeout"] = ceil(spec.stop.grace)
+    host.update(_limits(spec.resources))
+    if spec.tmpfs:
+        host["Tmpfs"] = {path: options for path, _, options in (text.partition(":") for text in spec.tmpfs)}
+    if spec.read_only:
+        host["ReadonlyRootfs"] = True
+    if spec.init:
+        host["Init"] = True
+    if spec.cap_drop:
+        host["CapDrop"] = list(spec.cap_drop)
+    if spec.dns:
+        host["Dns"] = list(spec.dns)
+    if spec.extra_hosts:
+        host["ExtraHosts"] = [f"{name}:{address}" for name, address in spec.extra_hosts.items()]
+    if spec.logging is not None:
+        host["LogConfig"] = {"Type": spec.logging.driver, "Config": dict(spec.logging.options)}
     if spec.network is not None:
         host["NetworkMode"] = spec.network
         body["NetworkingConfig"] = {"EndpointsConfig": {spec.network: {"Aliases": list(spec.aliases)}}}
     return body
+
+
+def _limits(resources: Resources) -> dict[str, Any]:
+    """What a container may use, as `HostConfig` has it."""
+    fields = {
+        "Memory": resources.memory,
+        "MemorySwap": resources.memory_swap,
+        "NanoCpus": round(resources.cpus * 1e9) if resources.cpus is not None else None,
+        "CpuShares": resources.cpu_shares,
+        "CpusetCpus": resources.cpuset,
+        "PidsLimit": resources.pids,
+        "ShmSize": resources.shm,
+    }
+    limits: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
+    if resources.ulimits:
+        limits["Ulimits"] = [
+            {"Name": name, "Soft": limit.soft, "Hard": limit.hard}
+            for name, limit in resources.ulimits.items()
+        ]
+    return limits
 
 
 def container_summary(entry: Json) -> ContainerSummary:
@@ -94,6 +136,7 @@ def container_details(entry: Json) -> ContainerDetails:
         finished_at=moment(state.get("FinishedAt")),
         restart_policy=cast("RestartPolicy", (host.get("RestartPolicy") or {}).get("Name") or "no"),
         restart_count=entry.get("RestartCount", 0),
+        stop_grace=config.get("StopTimeout"),
         configured_ports=_bindings(host.get("PortBindings")),
     )
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from roj.api.options import Logging, Resources, Stop
+
 State = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 RestartPolicy = Literal["no", "unless-stopped", "always", "on-failure"]
 
@@ -94,6 +96,20 @@ class ContainerSpec:
     aliases: tuple[str, ...] = ()
     """Names that the network's other containers reach it by."""
     hostname: str | None = None
+    entrypoint: tuple[str, ...] | None = None
+    workdir: str | None = None
+    user: str | None = None
+    tmpfs: tuple[str, ...] = ()
+    """`PATH[:OPTIONS]`."""
+    read_only: bool = False
+    init: bool = False
+    cap_drop: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    extra_hosts: Mapping[str, str] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    stop: Stop = field(default_factory=Stop)
+    logging: Logging | None = None
+    """None: as the engine is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +144,8 @@ class ContainerDetails(ContainerSummary):
     restart_policy: RestartPolicy = "no"
     restart_count: int = 0
     """Restarts that Docker's policy made since the last start by a person or by roj."""
+    stop_grace: float | None = None
+    """Seconds between the signal and the kill that it was created with; None: Docker's default."""
     configured_ports: tuple[PortBinding, ...] = ()
     """As created, published or not."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 
 from roj.runtime.interface import (
     ContainerDetails,
@@ -112,6 +113,7 @@ class Container:
             finished_at=self.finished_at,
             restart_policy=self.policy,
             restart_count=self.restarts,
+            stop_grace=float(ceil(self.spec.stop.grace)),
             configured_ports=_ordered(self.spec.ports),
         )
 

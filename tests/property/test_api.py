@@ -18,6 +18,7 @@ from roj.api.faults import InvalidInput, UnreadableRecord
 from roj.api.image import check_image
 from roj.api.instance import LINEAGE, REVISIONS, Instance, Write, changed, new_instance, rolled_back, upgraded
 from roj.api.names import INSTANCE_ID, check_instance_id, new_instance_id, parse_app_reference
+from roj.api.options import LEAST_MEMORY, Logging, Resources, Stop
 from roj.api.record import FORMAT, digest_of
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?", fullmatch=True)
@@ -42,6 +43,28 @@ CONTAINERS = st.builds(
     ),
     ports=st.lists(PORTS, max_size=1).map(tuple),
     volumes=st.sampled_from([(), ("data:/data",), ("/srv:/www:ro",)]),
+    entrypoint=st.none() | st.just(("/init", "")),
+    workdir=st.sampled_from([None, "/srv"]),
+    user=st.sampled_from([None, "nobody", "1000:1000"]),
+    tmpfs=st.sampled_from([(), ("/run:size=64m",)]),
+    cap_drop=st.sampled_from([(), ("ALL",), ("NET_RAW", "CHOWN")]),
+    extra_hosts=st.sampled_from([{}, {"db": "10.0.0.1", "node": "host-gateway"}]),
+    resources=st.builds(
+        Resources,
+        memory=st.none() | st.integers(LEAST_MEMORY, 2**40),
+        cpus=st.none() | st.floats(0.01, 64),
+        shm=st.none() | st.integers(1, 2**34),
+        ulimits=st.sampled_from(
+            [{}, {"nofile": {"soft": 1024, "hard": 4096}, "core": {"soft": 0, "hard": 0}}]
+        ),
+    ),
+    stop=st.builds(
+        Stop,
+        signal=st.sampled_from([None, "TERM", "QUIT"]),
+        grace=st.integers(0, 3600000).map(lambda n: n / 1000),
+    ),
+    logging=st.sampled_from([Logging(), Logging(driver="journald", options={})]),
+    pull=st.sampled_from(["missing", "never"]),
 )
 APPS = st.builds(
     App,

@@ -12,11 +12,12 @@ import yaml
 
 from roj.cli.errors import EXIT_CODES
 from roj.cli.main import COMMANDS, main
+from roj.cli.schema import page_of_app, schema_of_app
 from roj.framework.metrics import Metrics
 
 SOURCES = Path(__file__).parents[2]
 PAGES = sorted([*SOURCES.glob("*.md"), *SOURCES.glob("docs/**/*.md"), *SOURCES.glob("examples/**/*.md")])
-WRITTEN = [page for page in PAGES if page.name not in ("cli.md", "DESIGN.md")]
+WRITTEN = [page for page in PAGES if page.name not in ("cli.md", "app.md", "DESIGN.md")]
 """By hand, of what there is: the reference is made from the commands, the contract names what is to come."""
 
 
@@ -148,3 +149,14 @@ def test_hooks_fetch_nothing() -> None:
     hooks = yaml.safe_load(text_of(SOURCES / ".pre-commit-config.yaml"))
     assert [repository["repo"] for repository in hooks["repos"]] == ["local"]
     assert all(hook["language"] == "system" for repository in hooks["repos"] for hook in repository["hooks"])
+
+
+def test_the_page_of_the_app_file_is_made_from_the_types() -> None:
+    assert text_of(SOURCES / "docs/app.md") == page_of_app(), "`make docs` makes it anew"
+
+
+def test_every_field_of_the_app_file_is_told() -> None:
+    schema = schema_of_app()
+    for name, definition in {"AppSpec": schema, **schema["$defs"]}.items():
+        for field, told in definition.get("properties", {}).items():
+            assert told.get("description"), f"{name}.{field}"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engines.program import free_ports
+from roj.api.options import Logging, Resources, Stop
 from roj.environment import RealEnvironment
 from roj.runtime.address import open_runtime
 from roj.runtime.docker import DockerRuntime
@@ -182,3 +183,39 @@ def test_credentials_that_cannot_be_had_stop_no_pull_of_what_is_public(
 def test_a_registry_that_does_not_exist(world: DockerWorld) -> None:
     with pytest.raises(RegistryUnavailable):
         world.runtime.pull("registry.invalid:1/web:v1")
+
+
+def test_every_option_reaches_docker(world: DockerWorld) -> None:
+    spec = ContainerSpec(
+        world.name(), world.here(), labels={LABEL: "1"},
+        entrypoint=("/bin/sh",), command=("-c", "sleep 60"), workdir="/tmp", user="1000:1000", hostname="host-1",
+        tmpfs=("/run:size=1m",), read_only=True, init=True, cap_drop=("NET_RAW",), dns=("10.0.0.53",),
+        extra_hosts={"db": "10.0.0.1"},
+        resources=Resources.checked(
+            {
+                "memory": "64MiB", "memory_swap": "64MiB", "cpus": 0.5, "cpu_shares": 512, "cpuset": "0", "pids": 50,
+                "shm": "1MiB", "ulimits": {"nofile": "100:200"},
+            }
+        ),
+        stop=Stop(signal="QUIT", grace=2.5),
+        logging=Logging(),
+    )  # fmt: skip
+    id = world.runtime.create(spec)
+    world.runtime.start(id)
+    found = world.api.inspect_container(id)
+    config, host = found["Config"], found["HostConfig"]
+    assert (config["Entrypoint"], config["Cmd"]) == (["/bin/sh"], ["-c", "sleep 60"])
+    assert (config["WorkingDir"], config["User"], config["Hostname"]) == ("/tmp", "1000:1000", "host-1")
+    assert (config["StopSignal"], config["StopTimeout"]) == ("SIGQUIT", 3)
+    assert (host["Tmpfs"], host["ReadonlyRootfs"], host["Init"]) == ({"/run": "size=1m"}, True, True)
+    assert (host["CapDrop"], host["Dns"], host["ExtraHosts"]) == (["NET_RAW"], ["10.0.0.53"], ["db:10.0.0.1"])
+    assert (host["Memory"], host["MemorySwap"], host["NanoCpus"]) == (64 * 1024**2, 64 * 1024**2, 500_000_000)
+    assert (host["CpuShares"], host["CpusetCpus"], host["PidsLimit"], host["ShmSize"]) == (
+        512,
+        "0",
+        50,
+        1024**2,
+    )
+    assert host["Ulimits"] == [{"Name": "nofile", "Soft": 100, "Hard": 200}]
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+    assert world.runtime.container(id).stop_grace == 3
