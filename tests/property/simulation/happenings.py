@@ -278,7 +278,7 @@ class Happenings:
     def _change_goal(self, record: Instance, who: str) -> None:
         operator = self._world.hire(who)
         verb: Verb = "stop" if record.goal == "start" else "start"
-        operator.at_work(lambda: operator.do(verb, record.node, record.id, ""))
+        operator.begin(lambda: operator.do(verb, record.node, record.id, ""))
 
     def _mark(self, node: Node, number: int) -> None:
         """An operator's mark on a node, written into the sentinel; taken off by `_put_right` at the latest."""

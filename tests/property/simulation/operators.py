@@ -84,7 +84,12 @@ class Operator:
         self.written: list[Written] = []
         self.refused: list[Refused] = []
 
-    def at_work(self, work: Callable[[], None]) -> None:
+    @property
+    def at_work(self) -> bool:
+        """Whether this person is not done yet."""
+        return any(not worker.done for worker in self._environment.group.workers)
+
+    def begin(self, work: Callable[[], None]) -> None:
         """Do something, beside whatever goes on."""
         self._scheduler.spawn(self._environment.group, "shell", work)
 

@@ -190,7 +190,7 @@ def converge(run: Run) -> None:
     ended = run.world.now
     while run.world.now < ended + within:
         run.world.run(10.0)
-        if not differences(run.world):
+        if not differences(run.world) and not any(each.at_work for each in run.world.operators):
             # Not by chance, between two steps of something that goes on and on.
             run.world.run(2.0)
             if not differences(run.world):
@@ -203,9 +203,9 @@ def converge(run: Run) -> None:
 def quiet(run: Run, seconds: float = QUIET) -> None:
     """P2 and P12: once converged, nothing is written and nothing done until something changes."""
     world = run.world
+    world.run(GARBAGE + _mended_late(run))
     if _tried_for_ever(world):
         return
-    world.run(GARBAGE + _mended_late(run))
     changes, writes = len(world.consul.changes), [node.link.writes for node in world.nodes]
     calls, requests = (
         [node.machine.calls for node in world.nodes],
@@ -299,7 +299,7 @@ def _hire(run: Run, number: int) -> None:
             node = run.world.nodes[command.node].name
             operator.do(command.verb, node, f"{command.id}{command.node}", command.app)
 
-    operator.at_work(work)
+    operator.begin(work)
 
 
 def _look(run: Run, before: list[tuple[int, int, int]]) -> None:

@@ -258,6 +258,7 @@ class World:
             rival.heal()
             rival.stop()
         for node in self.nodes:
+            node.wanted = True  # also where somebody had stopped it, and meant to start it again
             node.heal()
         for operator in self.operators:
             operator.link.heal()
