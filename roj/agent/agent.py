@@ -269,6 +269,7 @@ class Agent:
                 self._status.joined()
                 self._status.docker(self._docker_problem, self._docker_version)
                 self._status.state_directory(self._state_problem)
+                self._status.record(self.membership.went_back)
             except StoreError as error:
                 log.warning("the store did not say what was reported before: %s", error)
             self.reporter.resume()
@@ -286,6 +287,7 @@ class Agent:
             self._state_is(f"the state directory cannot be written, so orders are not taken: {error}")
             raise
         self._state_is(None)
+        self._status.record(self.membership.went_back)
         if keys.node(self.node) in view.changed:
             for order in self.orders.all():
                 self.deploys.enqueue(order.id, "the node's marks were changed")

@@ -144,6 +144,11 @@ class Membership:
         return self._sentinel.last
 
     @property
+    def went_back(self) -> str | None:
+        """What is wrong where the store has an older record of the node than the one that is obeyed; None: nothing."""
+        return self._sentinel.went_back
+
+    @property
     def may_act(self) -> bool:
         """Whether anything on the machine may be changed: a cluster is known, no other machine was seen to hold the
         lease since this one did, and the node is not forgotten."""

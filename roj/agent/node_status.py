@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from roj import __version__
 from roj.api import keys
@@ -66,10 +67,19 @@ class NodeStatusReport:
         if problem is not None or any(each.type == "StateDirectoryWritable" for each in conditions):
             self._put("StateDirectoryWritable", problem, "Writable", "CannotBeWritten")
 
-    def _put(self, kind: str, problem: str | None, good: str, bad: str) -> None:
+    def record(self, problem: str | None) -> None:
+        """The store has an older record of the node than the one that is obeyed, in words; None: it has not (again)."""
+        with self._lock:
+            conditions = self._status.conditions if self._status is not None else ()
+        if problem is not None or any(each.type == "StoreWentBack" for each in conditions):
+            self._put("StoreWentBack", problem, "Same", "OlderRecord", wrong="True")
+
+    def _put(
+        self, kind: str, problem: str | None, good: str, bad: str, wrong: Literal["True", "False"] = "False"
+    ) -> None:
         condition = Condition(
             type=kind,
-            status="True" if problem is None else "False",
+            status=wrong if problem is not None else "True" if wrong == "False" else "False",
             reason=good if problem is None else bad,
             message=problem or "",
             since=self._environment.now(),

@@ -1,7 +1,9 @@
 """The sentinel, `desired/<node>/node`: a listing without it, or with another cluster's, cannot be true.
 
 The last one that was understood is kept in the state directory, as it may hold orders to the node itself (`forgotten`).
-Those are lifted by a consistent read only: a listing may be older than what was read before it.
+Those are lifted by a consistent read only: a listing may be older than what was read before it. One that operators have
+changed since, by its lineage, is of a snapshot that was restored: it is not obeyed, so that no drain or freeze that was
+lifted comes back, nor is one lifted that holds. Any new write of an operator ends that.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ class Sentinel:
         self._lock = environment.lock()
         self._last: Node | None = None
         self._written = b""
+        self._went_back = ""
         file = state.read(NODE)
         if file is not None:
             try:
@@ -61,6 +64,12 @@ class Sentinel:
         """The last one that was understood."""
         with self._lock:
             return self._last
+
+    @property
+    def went_back(self) -> str | None:
+        """What is wrong where the store has an older record than the last one that was obeyed; None: it has not."""
+        with self._lock:
+            return self._went_back or None
 
     def look(self, store: Store, cluster: str, right: Check | None) -> str | None:
         """Read it (1 request), and make it where it is missing (1 write): as it was last, or with the labels.
@@ -96,7 +105,7 @@ class Sentinel:
             )
         if isinstance(seen, Node):
             self._keep(entry.value, seen)
-            return None
+            return self.went_back
         if self._known(cluster):
             return f"{seen}; what it said before holds"
         return f"{seen}; no earlier one is known here, so the node is frozen: nothing new is obeyed until it is mended"
@@ -112,6 +121,8 @@ class Sentinel:
             return f"{self._key} is not in it"
         with self._lock:
             same = entry.value == self._written
+            if same:
+                self._went_back = ""
         if not same:
             seen = _decoded(entry, self._node)
             other = seen.cluster if isinstance(seen, Node) else _cluster_in(entry.value)
@@ -144,6 +155,10 @@ class Sentinel:
 
     def _keep(self, value: bytes, seen: Node, *, lift: bool = True) -> None:
         with self._lock:
+            if self._last is not None and self._last.cluster == seen.cluster and seen.older_than(self._last):
+                self._note_older(seen, self._last)
+                return
+            self._went_back = ""
             if value == self._written:
                 return
             if not lift and self._last is not None and self._last.forgotten is not None:
@@ -151,6 +166,28 @@ class Sentinel:
             self._last = seen  # at once: an order to touch nothing does not wait for the disk
             self._state.write(NODE, value)
             self._written = value
+
+    def _note_older(self, seen: Node, last: Node) -> None:
+        """`_lock` is held."""
+        words = (
+            f"the store has an older record of node {self._node} than the one that is obeyed "
+            f"({_change(seen)}, and not {_change(last)}): it went back. What was said last holds: {_marks(last)}. "
+            "Any change of the node (roj node) ends that"
+        )
+        if words != self._went_back:
+            log.warning("%s", words)
+        self._went_back = words
+
+
+def _change(record: Node) -> str:
+    return f"change {record.lineage[0]}" if record.lineage else "no change yet"
+
+
+def _marks(record: Node) -> str:
+    marks = {
+        "cordoned": record.cordoned, "frozen": record.frozen, "drained": record.drained, "forgotten": record.forgotten
+    }  # fmt: skip
+    return "; ".join(mark.in_words(word) for word, mark in marks.items() if mark is not None) or "no marks"
 
 
 def _decoded(entry: Entry, node: str) -> Node | str:

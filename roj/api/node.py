@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from pydantic import Field
 
 from roj.api.condition import Condition
 from roj.api.names import Name
-from roj.api.record import Part, Record, Time
+from roj.api.record import Part, Record, Time, rfc3339
+
+LINEAGE = 20
+"""Change ids that a node's record carries, newest first."""
 
 
 class Cluster(Record):
@@ -27,6 +31,16 @@ class Mark(Part):
     when: Time
     why: str = ""
     until: Time | None = None
+
+    def holds(self, now: datetime) -> bool:
+        """Whether its time is not over."""
+        return self.until is None or now < self.until
+
+    def in_words(self, word: str) -> str:
+        """`frozen by anna until 2026-11-22T08:00:00.000Z: the disk is being swapped`."""
+        by = f" by {self.who}" if self.who else ""
+        until = f" until {rfc3339(self.until)}" if self.until is not None else ""
+        return f"{word}{by}{until}" + (f": {self.why}" if self.why else "")
 
 
 class Drain(Mark):
@@ -53,6 +67,16 @@ class Node(Record):
     windows: tuple[str, ...] = ()
     """When changes that end a service may be made, as `Sat 02:00-04:00 Europe/Warsaw`; none: at any time."""
     forgotten: Mark | None = None
+    lineage: tuple[str, ...] = Field(default=(), max_length=LINEAGE)
+    """Ids of the last changes by operators, newest first; none: only its agent has written it."""
+    changed: Mark | None = None
+    """Who wrote the last of them, when and why."""
+
+    def older_than(self, other: Node) -> bool:
+        """Whether operators changed this record into `other`: a store that has it now went back."""
+        if not self.lineage:
+            return bool(other.lineage)
+        return self.lineage[0] in other.lineage[1:]
 
 
 class NodeStatus(Record):

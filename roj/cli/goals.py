@@ -41,6 +41,9 @@ def _set(
     with opened(context) as client:
         changes = set_goals(client, references, goal, why)
         for change in changes:
+            if change.removed:
+                say(f"{change.id} is removed: {change.node} was forgotten")
+                continue
             already = "" if change.written else " already"
             say(f"{change.id} {_DONE[goal]}{already}")
             if change.away:

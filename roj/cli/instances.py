@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from roj.api.faults import Fault, InvalidInput
+from roj.cli.choosing import selector_of, selector_option
 from roj.cli.context import opened_store, settings_of, store_option
 from roj.cli.output import Column, Table, age, output_option, show_list, time_of, with_next_try
 from roj.client.rows import InstanceRow
@@ -26,11 +28,12 @@ STYLES = {
 
 @click.command()
 @click.argument("node", required=False)
+@selector_option
 @output_option
 @store_option
 @click.pass_context
-def instances(context: click.Context, node: str | None, output: str) -> None:
-    """List instances, all or those of NODE: what is wanted beside what the node says.
+def instances(context: click.Context, node: str | None, selector: tuple[str, ...], output: str) -> None:
+    """List instances, all or those of NODE, or of nodes with such labels: what is wanted beside what the node says.
 
     \b
     Phases on the way:  pending pulling creating starting healthchecking stopping
@@ -41,6 +44,7 @@ def instances(context: click.Context, node: str | None, output: str) -> None:
 
     \b
     roj instances node1
+    roj instances -l zone=a
     roj instances -o wide
     roj instances -o json | jq -r '.[] | select(.phase != "launched") | .id'
 
@@ -52,9 +56,13 @@ def instances(context: click.Context, node: str | None, output: str) -> None:
     since, message, containers: [{name, id, image, state, ports}], uid, observed_app, next_try, conditions, changed:
     {who, when, why}}
     """
+    faults: list[Fault] = []
+    meant = selector_of(selector, faults)
+    if faults:
+        raise InvalidInput(faults)
     with opened_store(context) as store:
-        rows = View(store).instances(node)
-    where = f"on {node}" if node else "yet"
+        rows = View(store).instances(node, meant)
+    where = f"on {node}" if node else "yet" if meant is None else f"on nodes with labels as in {meant}"
     nothing = f"There are no instances {where}. `roj deploy NAME:VERSION NODE` launches an app; `roj apps` lists them."
     show_list(instance_table(settings_of(context).the_environment().now()), rows, output, nothing)
 

@@ -9,6 +9,7 @@ import click
 from roj.api.faults import Fault, InvalidInput
 from roj.api.names import parse_app_reference
 from roj.cli.apps import why_option
+from roj.cli.choosing import choice_of, choice_options, chosen
 from roj.cli.context import Function, opened, say, store_option
 from roj.cli.flags import taken
 from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
@@ -34,8 +35,7 @@ def _terms_options(function: Function) -> Function:
 @click.command()
 @click.argument("reference", metavar="NAME:VERSION")
 @click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
-@click.option("--app", metavar="NAME[:VERSION]", help="Every instance that is to run this app.")
-@click.option("--node", metavar="NODE", help="With --app: only those on this node.")
+@choice_options
 @click.option("--other-app", is_flag=True, help="An app of another name than the instance runs is meant.")
 @_terms_options
 @wait_options
@@ -48,8 +48,9 @@ def upgrade(
     *,
     reference: str,
     instances: tuple[str, ...],
-    app: str | None,
-    node: str | None,
+    app: str,
+    nodes: tuple[str, ...],
+    selector: tuple[str, ...],
     other_app: bool,
     now: bool,
     if_change: str,
@@ -68,24 +69,20 @@ def upgrade(
     \b
     roj upgrade web:v2 web-k3x5q --wait -m "faster start"
     roj upgrade web:v2 --app web:v1 --node node1
+    roj upgrade web:v2 --app web -l zone=a
     """
-    from roj.client.selection import instances_of
     from roj.client.upgrade import upgrade as write
 
     faults: list[Fault] = []
     patience = timeout_of(timeout, faults)
     found = taken("NAME:VERSION", parse_app_reference, [reference], faults)
-    if bool(instances) == (app is not None):
-        faults.append(Fault("INSTANCE", "name instances, or all of an app with --app"))
-    if node is not None and app is None:
-        faults.append(Fault("--node", "goes with --app"))
+    choice = choice_of(instances, app, nodes, selector, faults)
     if faults:
         raise InvalidInput(faults)
     ((name, version),) = found
     with opened(context) as client:
-        chosen = list(instances) if app is None else instances_of(client, app, node)
         done = write(
-            client, name, version, chosen,
+            client, name, version, chosen(client, instances, choice),
             terms=Terms(why=why, now=now, if_change=if_change), other_app=other_app, dry_run=dry_run,
             told=_told(dry_run),
         )  # fmt: skip

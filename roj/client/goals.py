@@ -11,6 +11,7 @@ from roj.client import errors
 from roj.client.client import Client
 from roj.client.records import has_change
 from roj.client.references import Target, find_targets, with_status
+from roj.client.removal import forgotten, remove
 from roj.store.interface import MAX_OPERATIONS, MAX_TRANSACTION, Conflict, Create, Operation, Swap
 
 FULL = MAX_TRANSACTION // 2
@@ -30,10 +31,13 @@ class Change:
     """False: it was so already."""
     away: bool = False
     """Its node is away: it does it when it is back."""
+    removed: bool = False
+    """Its node was forgotten: it was undeployed without it."""
 
 
 def set_goals(client: Client, references: Sequence[str], goal: Goal, why: str = "") -> list[Change]:
-    """Set the goal of instances: the reads of `find_targets`, 1 for each node, and 1 write for 64 instances.
+    """Set the goal of instances: the reads of `find_targets`, 1 for each node, and 1 write for 64 instances. An undeploy
+    reads 1 more for a node that is away; if that was forgotten, its instances are removed at once (see `removal`).
 
     Every reference is resolved, and every refusal found, before the first write. The claims on ports stay until the
     agent has undeployed it. An unclaimed instance is undeployed by the record that its node believes. One that has the
@@ -45,11 +49,16 @@ def set_goals(client: Client, references: Sequence[str], goal: Goal, why: str = 
         errors.Unreachable: no answer to a write in time.
     """
     targets = [_looked_at(client, target, goal) for target in find_targets(client, references)]
-    for target in targets:
-        _refuse(target, goal)
     away = _away(client, targets)
+    gone = {node: forgotten(client, node) for node in away} if goal == "undeploy" else {}
+    for target in targets:
+        _refuse(target, goal, without=gone.get(target.node) is not None)
     changes: dict[str, Change] = {}
-    for batch in _batches(targets):
+    for target in targets:
+        if (sentinel := gone.get(target.node)) is not None:
+            remove(client, target, sentinel, why)
+            changes[target.name] = _removed(target)
+    for batch in _batches([target for target in targets if target.name not in changes]):
         for change in _set(client, batch, goal, why):
             changes[f"{change.node}/{change.id}"] = replace(change, away=change.node in away)
     return [changes[target.name] for target in targets]
@@ -80,14 +89,15 @@ def _batches(targets: Sequence[Target]) -> list[list[Target]]:
     return batches
 
 
-def _refuse(target: Target, goal: Goal) -> None:
+def _refuse(target: Target, goal: Goal, *, without: bool = False) -> None:
+    """`without`: it is removed without its node, which then need not say what it believes."""
     instance = target.desired()
     if instance is None and goal != "undeploy":
         raise errors.Conflict(
             f"the store has no record of {target.name}: it is unclaimed",
             hint=f"`roj adopt {target.id}` claims it.",
         )
-    if instance is None and (target.status is None or target.status.believed is None):
+    if instance is None and not without and (target.status is None or target.status.believed is None):
         raise errors.Conflict(
             f"the store has no record of {target.name}, and {target.node} reports none that it obeys",
             hint=f"`roj inspect instance {target.name}` shows what is known.",
@@ -180,6 +190,12 @@ def _again(
             )
         left.append(now)
     return left
+
+
+def _removed(target: Target) -> Change:
+    instance = target.desired()
+    uid = instance.uid if instance is not None else ""
+    return Change(target.node, target.id, uid, "undeploy", 0, removed=True)
 
 
 def change_of(instance: Instance, *, written: bool = True) -> Change:

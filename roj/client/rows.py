@@ -10,7 +10,7 @@ from roj.api.app import App
 from roj.api.condition import Condition
 from roj.api.event import Event
 from roj.api.instance import ContainerStatus, Instance, InstanceStatus
-from roj.api.node import Mark, Node, NodeStatus
+from roj.api.node import Drain, Mark, Node, NodeStatus
 from roj.client.snapshot import InstanceName, Snapshot, Unreadable
 
 GOOD_CONDITIONS = frozenset(
@@ -72,12 +72,30 @@ class NodeRow:
     frozen: Mark | None
     forgotten: Mark | None
     message: str
+    drained: Drain | None = None
+    windows: tuple[str, ...] = ()
+    changed: Mark | None = None
+    """Who changed it last, when and why."""
+    clock: str = ""
+    """How far the machine's clock may be wrong, as its agent says."""
+
+    @property
+    def marks(self) -> Mapping[str, Mark]:
+        """The marks that operators set, by their words."""
+        marks = {
+            "cordoned": self.cordoned, "frozen": self.frozen, "drained": self.drained, "forgotten": self.forgotten
+        }  # fmt: skip
+        return {word: mark for word, mark in marks.items() if mark is not None}
 
     @property
     def status(self) -> str:
         """`ready` or `away`, with the marks that operators set: `ready,cordoned`."""
-        marks = {"cordoned": self.cordoned, "frozen": self.frozen, "forgotten": self.forgotten}
-        return ",".join(["ready" if self.ready else "away", *(name for name, mark in marks.items() if mark)])
+        return self.status_at(None)
+
+    def status_at(self, now: datetime | None) -> str:
+        """The same without marks whose time was over by then."""
+        words = [word for word, mark in self.marks.items() if now is None or mark.holds(now)]
+        return ",".join(["ready" if self.ready else "away", *words])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,7 +291,11 @@ def node_row(snapshot: Snapshot, name: str, instances: int) -> NodeRow:
         conditions=conditions,
         cordoned=node.cordoned if node is not None else None,
         frozen=node.frozen if node is not None else None,
+        drained=node.drained if node is not None else None,
+        windows=node.windows if node is not None else (),
         forgotten=node.forgotten if node is not None else None,
+        changed=node.changed if node is not None else None,
+        clock=report.clock if report is not None else "",
         message="; ".join(messages),
     )
 

@@ -20,8 +20,9 @@ from fnmatch import fnmatchcase
 from roj.api import keys
 from roj.api.app import App
 from roj.api.instance import Instance
-from roj.api.node import Cluster
+from roj.api.node import Cluster, Node
 from roj.api.record import digest_of
+from roj.api.selector import Selector
 from roj.client.errors import NotFound
 from roj.client.reading import listed
 from roj.client.rows import (
@@ -43,8 +44,12 @@ class View:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def instances(self, node: str | None = None) -> list[InstanceRow]:
+    def instances(self, node: str | None = None, selector: Selector | None = None) -> list[InstanceRow]:
         """All instances, or those of one node, by node and id; containers without an instance too.
+
+        Args:
+            node: only those of this one.
+            selector: only those of nodes with such labels.
 
         Raises:
             NotFound: the store knows nothing of that node.
@@ -52,7 +57,11 @@ class View:
         snapshot = read_snapshot(self._store, node)
         if node is not None and not snapshot.node_names():
             raise NotFound(f"there is no node {node}", hint="`roj nodes` lists all.")
-        return instance_rows(snapshot)
+        rows = instance_rows(snapshot)
+        if selector is None:
+            return rows
+        labels = {name: record.labels for name, record in snapshot.nodes.items() if isinstance(record, Node)}
+        return [row for row in rows if selector.matches(labels.get(row.node, {}))]
 
     def nodes(self) -> list[NodeRow]:
         """All nodes, by name."""

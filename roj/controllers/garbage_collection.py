@@ -18,7 +18,6 @@ from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance
 from roj.controllers import garbage, labels
 from roj.controllers.garbage import Garbage, container_garbage, image_garbage, network_garbage
-from roj.controllers.gate import words_of
 from roj.controllers.image_puller import ImagePuller
 from roj.controllers.orders import Orders
 from roj.controllers.this_node import ThisNode
@@ -126,7 +125,7 @@ class GarbageCollection:
                 "the node is in no cluster, or another machine is its agent, or it was forgotten"
             )
         if (mark := self._node.frozen()) is not None:
-            raise CollectionRefused(f"the node is {words_of(mark, 'frozen')}")
+            raise CollectionRefused(f"the node is {mark.in_words('frozen')}")
         containers = self._runtime.containers()
         mine = [c for c in containers if self._owned(c) is not None]
         networks = self._runtime.networks(labels.of_node(self._node.cluster(), self._node.name))

@@ -46,19 +46,12 @@ def gate(order: Order, node: Node | None, now: datetime) -> Gate | None:
 def frozen(node: Node | None, now: datetime) -> Mark | None:
     """The order to change nothing on the node, while it holds."""
     mark = node.frozen if node is not None else None
-    return mark if mark is not None and (mark.until is None or now < mark.until) else None
-
-
-def words_of(mark: Mark, word: str) -> str:
-    """`frozen by anna until 2026-11-22T08:00:00.000Z: the disk is being swapped`."""
-    by = f" by {mark.who}" if mark.who else ""
-    until = f" until {rfc3339(mark.until)}" if mark.until is not None else ""
-    return f"{word}{by}{until}" + (f": {mark.why}" if mark.why else "")
+    return mark if mark is not None and mark.holds(now) else None
 
 
 def held_back(step: Plan, mark: Mark) -> Plan:
     """What is reported of a step that a frozen node does not take."""
-    words = words_of(mark, "frozen")
+    words = mark.in_words("frozen")
     due = bool(step.actions or step.beside or step.failure)
     if due:
         words += f"; to do: {step.message or step.phase}"

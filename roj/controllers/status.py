@@ -13,7 +13,7 @@ from roj.controllers import labels
 from roj.controllers.actions import Actual, Plan
 from roj.controllers.crashes import MANY
 from roj.controllers.ending import runs
-from roj.controllers.gate import Gate, words_of
+from roj.controllers.gate import Gate
 from roj.controllers.order import Order
 from roj.runtime.interface import ContainerDetails
 
@@ -216,7 +216,7 @@ def _facts_of_node(
     if waits is not None:
         yield "Waiting", "True", waits.reason, waits.message
     if frozen is not None:
-        yield "Frozen", "True", "NodeFrozen", words_of(frozen, "frozen")
+        yield "Frozen", "True", "NodeFrozen", frozen.in_words("frozen")
     if order.drained:
         yield "Drained", "True", "NodeDrained", "its node is drained: `roj node uncordon` starts it again"
 

@@ -328,6 +328,60 @@ def test_forgotten_is_an_order_to_touch_nothing_until_it_is_lifted(scene: Scene)
     assert scene.membership.state == "joined" and scene.membership.may_act
 
 
+def test_a_restored_snapshot_brings_back_no_mark_and_lifts_none(scene: Scene) -> None:
+    scene.membership.join()
+    mark = Mark(who="ann", when=scene.world.now(), why="disks")
+    unmarked = scene.sentinel()
+    frozen = unmarked.model_copy(update={"frozen": mark, "lineage": ("c1",)})
+    thawed = unmarked.model_copy(update={"lineage": ("c2", "c1")})
+    forgotten = unmarked.model_copy(update={"forgotten": mark, "lineage": ("c3", "c2", "c1")})
+    again = unmarked.model_copy(update={"lineage": ("c4", "c3", "c2", "c1")})
+
+    def store(record: Node) -> None:
+        scene.embedded.transact([Set(keys.node("n1"), record.encode())])
+        assert (scene.listing_is_believed() is None) == (
+            scene.membership.record is not None and not forgets()
+        )
+
+    def forgets() -> bool:
+        last = scene.membership.record
+        return last is not None and last.forgotten is not None
+
+    def held(by: Node, over: Node) -> None:
+        """The store goes back to one; the other goes on to be obeyed, also after a restart, until a new write."""
+        store(by)
+        assert scene.membership.record == over
+        assert "went back" in (scene.membership.went_back or "")
+        scene.start()
+        assert scene.membership.record == over
+        scene.membership.join()
+        assert scene.membership.record == over
+        assert "went back" in (scene.membership.problem or "") or forgets()
+
+    store(frozen)
+    held(unmarked, frozen)
+    store(frozen)
+    assert scene.membership.went_back is None
+    store(thawed)
+    assert scene.membership.record == thawed
+    held(frozen, thawed)
+    held(unmarked, thawed)
+    other = unmarked.model_copy(update={"cordoned": mark, "lineage": ("d1",)})
+    store(other)
+    assert scene.membership.record == other, "a new write on top of what was restored"
+    assert scene.membership.went_back is None
+    store(thawed)
+    assert scene.membership.record == thawed, "the other write is not known to have come after it"
+    store(forgotten)
+    assert scene.how() == ("standby", False, False)
+    held(thawed, forgotten)
+    scene.embedded.transact([Set(keys.node("n1"), again.encode())])
+    scene.membership.join()
+    assert scene.how() == ("joined", True, True)
+    held(forgotten, again)
+    assert scene.how() == ("joined", True, True)
+
+
 def test_a_lease_deleted_by_hand_is_back_within_the_look(scene: Scene) -> None:
     scene.membership.join()
     entry = scene.embedded.get(keys.lease("n1"))
