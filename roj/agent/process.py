@@ -16,7 +16,7 @@ from roj.agent.http import Answer, Endpoint
 from roj.agent.lease import HeldElsewhere
 from roj.agent.machine import identity
 from roj.agent.options import AgentOptions, default_state_directory
-from roj.agent.state_directory import StateDirectory
+from roj.agent.state_directory import StateDirectory, usable
 from roj.api.names import check_name
 from roj.api.node import MachineIdentity
 from roj.controllers.garbage import Garbage
@@ -50,6 +50,7 @@ def run(options: AgentOptions, variables: Mapping[str, str] | None = None) -> in
     Raises:
         AgentError: it cannot start.
         StateDirectoryBusy: another agent works with the state directory.
+        StateDirectoryUnusable: it cannot be made, read or written.
         HeldElsewhere: another machine holds the node's lease.
         AddressInvalid: `--http` cannot be listened on.
         ValueError: the address of the store or of Docker is none.
@@ -69,19 +70,20 @@ def run(options: AgentOptions, variables: Mapping[str, str] | None = None) -> in
         node = _node_name(options, store)
         options = replace(options, state_dir=options.state_dir or default_state_directory(node))
         assert options.state_dir is not None
-        state = StateDirectory(options.state_dir)
-        stack.callback(state.close)
         ended = _Ended(environment)
-        agent = Agent(
-            environment,
-            options,
-            node,
-            store=store,
-            runtime=runtime,
-            state=state,
-            identity=_Identity(environment, state, runtime),
-            fatal=ended.fatally,
-        )
+        with usable(options.state_dir):
+            state = StateDirectory(options.state_dir)
+            stack.callback(state.close)
+            agent = Agent(
+                environment,
+                options,
+                node,
+                store=store,
+                runtime=runtime,
+                state=state,
+                identity=_Identity(environment, state, runtime),
+                fatal=ended.fatally,
+            )
         log.info(
             "node %s, store %s, Docker %s, state in %s", node, store.address, runtime.address, state.path
         )

@@ -5,15 +5,18 @@ copy. A checksum tells a damaged file; it is set aside, and the previous copy is
 
     StateDirectory(path)                the agent's: locked (flock) until close()
     StateDirectory(path, lock=False)    a reader's: changes nothing
+    with usable(path): ...              what fails inside of it on the disk is told for people
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from roj.controllers.state import StateFile
@@ -26,6 +29,23 @@ _NEW = ".new"
 
 class StateDirectoryBusy(Exception):
     """Another agent works with this directory; the message names it."""
+
+
+class StateDirectoryUnusable(Exception):
+    """The directory cannot be made, read or written: the message says which, why, and what to do."""
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Whatever the system says inside of it is of the state directory `path`, or of another one that must be writable.
+
+    Raises:
+        StateDirectoryUnusable: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StateDirectoryUnusable(_explained(path, error)) from error
 
 
 class StateDirectory:
@@ -45,6 +65,9 @@ class StateDirectory:
         if lock:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _hold(path / "lock")
+            if not os.access(path, os.R_OK | os.W_OK | os.X_OK):  # the lock's file alone may be ours
+                self.close()
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
     @property
     def damaged(self) -> tuple[str, ...]:
@@ -148,6 +171,29 @@ def _hold(file: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def _explained(path: Path, error: OSError) -> str:
+    """What happened, to what, and what to do next."""
+    there = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
+    another = "give another directory with --state-dir (`roj dev`: --dir)"
+    reason = error.strerror or str(error)
+    match error.errno:
+        case errno.EACCES | errno.EPERM:
+            who = f"user id {os.geteuid()}"
+            reason = f"{who} may not {'write to it' if there == path else f'make it in {there}'} ({reason})"
+            advice = f"Run the agent as the user that owns it, let {who} write there, or {another}"
+        case errno.ENOTDIR | errno.EEXIST:
+            reason = f"{there} is no directory"
+            advice = f"Move it away, or {another}"
+        case errno.ENOSPC | errno.EDQUOT:
+            advice = f"Make room there, or {another}"
+        case errno.EROFS:
+            advice = f"Mount it to be written to, or {another}"
+        case _:
+            where = "" if there == path else f"; {there} is there, what is below it is not"
+            reason, advice = f"{reason}{where}", another[0].upper() + another[1:]
+    return f"the state directory {path} cannot be used: {reason}.\n{advice}."
 
 
 def _free_name(file: Path) -> Path:

@@ -202,7 +202,7 @@ def ended() -> Iterator[None]:
     """Says why an agent could not start, and ends with the exit code for it."""
     from roj.agent.http import AddressInvalid
     from roj.agent.process import AgentError, HeldElsewhere
-    from roj.agent.state_directory import StateDirectoryBusy
+    from roj.agent.state_directory import StateDirectoryBusy, StateDirectoryUnusable
     from roj.cli.errors import CONFLICT, FAILED, USAGE
     from roj.runtime.interface import RuntimeFailure
 
@@ -213,7 +213,7 @@ def ended() -> Iterator[None]:
         problem: Exception = error
     except (HeldElsewhere, StateDirectoryBusy) as error:
         code, problem = CONFLICT, error
-    except (AddressInvalid, RuntimeFailure) as error:
+    except (AddressInvalid, RuntimeFailure, StateDirectoryUnusable) as error:
         code, problem = USAGE, error
     except OSError as error:
         code, problem = FAILED, error

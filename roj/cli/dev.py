@@ -36,12 +36,14 @@ def dev(context: click.Context, node: str, directory: Path | None, docker: str |
     """
     from roj.agent.options import AgentOptions, default_state_directory
     from roj.agent.process import run
+    from roj.agent.state_directory import usable
     from roj.api.names import check_name
     from roj.cli.agent import ended
 
     check_name(node)
     home = (directory or default_state_directory("dev") / "dev").absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    with ended(), usable(home):
+        home.mkdir(parents=True, exist_ok=True)
     store = f"sqlite:///{home / 'store.sqlite'}"
     say("In other terminals:")
     say(f"    export ROJ_STORE={store}")

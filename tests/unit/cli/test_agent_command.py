@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -180,3 +182,51 @@ def test_an_agent_that_is_not_told_its_name_says_why(
     assert found == code, said
     for word in words:
         assert word in said, said
+
+
+def _file(directory: Path) -> Path:
+    file = directory / "file"
+    file.touch()
+    return file
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (lambda tmp: _file(tmp) / "sub", ["file is no directory", "Move it away"]),
+        (lambda _: Path("/proc/roj/x"), ["/proc is there, what is below it is not"]),
+        (lambda _: Path("/sys/roj"), ["may not make it in /sys", "Run the agent as the user that owns it"]),
+        (lambda _: Path("/dev/null"), ["/dev/null is no directory"]),
+    ],
+)
+def test_a_state_directory_that_cannot_be_used_says_what_why_and_what_to_do(
+    place: Callable[[Path], Path], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = place(tmp_path)
+    store = f"sqlite:///{tmp_path / 'store'}"
+    agent = ["agent", "--node", "n1", "--docker", "simulated:", "--store", store, "--once"]
+    for command in ([*agent, "--state-dir"], ["dev", "--docker", "simulated:", "--dir"]):
+        assert run([*command, str(directory)], variables={}) == 2
+        said = capsys.readouterr().err
+        for each in (f"the state directory {directory} cannot be used", "--state-dir", *words):
+            assert each in said, said
+        assert "Errno" not in said and "Consul" not in said
+
+
+def test_a_state_directory_that_may_not_be_written_or_is_full_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = f"sqlite:///{tmp_path / 'store'}"
+    words = ["agent", "--node", "n1", "--docker", "simulated:", "--store", store, "--once", "--state-dir"]
+    monkeypatch.setattr("roj.agent.state_directory.os.access", lambda *_: False)
+    assert run([*words, str(tmp_path / "locked")], variables={}) == 2
+    assert f"user id {os.geteuid()} may not write to it" in capsys.readouterr().err
+    monkeypatch.undo()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("roj.agent.state_directory.os.fsync", full)
+    assert run([*words, str(tmp_path / "full")], variables={}) == 2
+    said = capsys.readouterr().err
+    assert "cannot be used: No space left on device" in said and "Make room there" in said
