@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 LOOKS = 5
 """Steps that one reconcile takes for an instance before others get their turn."""
+ASK_AGAIN = 300.0
+"""Seconds after which the store is asked again for an app that it did not have, of an instance that is only kept: the
+store went back, or lost the instance's record."""
 RECHECK = 60.0
 """Seconds between two looks at the clock for a change that waits for its time."""
 
@@ -78,6 +81,8 @@ class Deploy:
         self._last: dict[str, InstanceStatus] = {}
         self._attempts = Attempts(environment, looker, images)
         self._restarts_before: dict[str, int] = {}
+        self._ask_again: dict[str, float] = {}
+        """Of what is only kept: the moment before which the store is not asked for its app again, by instance."""
 
     def reconcile(self, id: str) -> float | None:
         """One instance, by its id."""
@@ -141,6 +146,11 @@ class Deploy:
         """Read the apps that are not known yet from the store; why the one that should run is not."""
         if order.mode == "preserve" or order.instance.goal == "undeploy":
             return ""
+        if order.mode != "obey" and order.app is None:
+            now = self._environment.monotonic()
+            if now < self._ask_again.get(order.id, 0.0):
+                return f"app {order.instance.app} is not known"
+            self._ask_again[order.id] = now + ASK_AGAIN
         serving = order.obeyed.serving
         if order.replaces and order.serving_app is None and serving is not None:
             self._learn(serving.app)
@@ -292,6 +302,7 @@ class Deploy:
         self._looker.forget(order.instance.uid)
         self._last.pop(order.id, None)
         self._attempts.forget(order.id)
+        self._ask_again.pop(order.id, None)
         if known:
             log.info("undeployed %s", order.id)
 

@@ -7,7 +7,7 @@ or cannot be believed, it removes nothing. Old events need no collector: their r
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -136,11 +136,16 @@ class GarbageCollection:
         desired = self._desired()
         orders = self._orders.all()
         known = (*desired.ids, *(order.id for order in orders if not order.absent))
+        absent = {order.id: order.absent_since for order in orders if order.id not in known}
         self._note_unclaimed(
-            [
-                *(c.labels[labels.UID] for c in mine if c.labels[labels.INSTANCE] not in known),
-                *(order.instance.uid for order in orders if order.id not in known),
-            ]
+            {
+                **{order.instance.uid: absent[order.id] for order in orders if order.id in absent},
+                **{
+                    c.labels[labels.UID]: absent.get(c.labels[labels.INSTANCE], 0.0)
+                    for c in mine
+                    if c.labels[labels.INSTANCE] not in known
+                },
+            }
         )
         finished = [uid for c in mine if self._orders.is_finished(uid := c.labels[labels.UID])]
         found = [
@@ -272,6 +277,10 @@ class GarbageCollection:
         now = self._environment.monotonic()
         return {uid: now - since for uid, since in self._unclaimed_since.items()}
 
-    def _note_unclaimed(self, uids: list[str]) -> None:
+    def _note_unclaimed(self, uids: Mapping[str, float]) -> None:
+        """Those that are unclaimed now, with when their record was gone, as far as that was seen: between two looks it
+        may have been there again."""
         now = self._environment.monotonic()
-        self._unclaimed_since = {uid: self._unclaimed_since.get(uid, now) for uid in uids}
+        self._unclaimed_since = {
+            uid: max(self._unclaimed_since.get(uid, now), since) for uid, since in uids.items()
+        }

@@ -146,6 +146,8 @@ class Order:
     mode: Mode = "obey"
     absent: bool = False
     """The store has no record of the instance: it is unclaimed."""
+    absent_since: float = 0.0
+    """With `absent`: when that was seen, on the monotonic clock."""
     held: Instance | None = None
     """The store's older record, where the store went back."""
     resurrected: bool = False

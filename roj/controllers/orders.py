@@ -293,7 +293,9 @@ class Orders:
                 entry = self._read(id)  # a spurious 404 is no deletion
             if entry is None:
                 if order is not None and not order.absent:
-                    self._put(replace(order, absent=True, held=None, mode=_kept(order)), "its record is gone")
+                    now = self._environment.monotonic()
+                    gone = replace(order, absent=True, absent_since=now, held=None, mode=_kept(order))
+                    self._put(gone, "its record is gone")
                 return
         seen = _decoded(entry, id, self._node)
         if isinstance(seen, str):

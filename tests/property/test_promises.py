@@ -381,6 +381,21 @@ def test_promise(name: str) -> None:
 
 
 REGRESSIONS = {
+    # Unclaimed at two looks of the collector, claimed between them: it was reaped as if it had been so all along.
+    "unclaimed-claimed-unclaimed": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(Command(4.0, 0, "deploy", 0, "a", "plain"),),
+        happenings=(Happening(31.0, "record-deleted", 0, 189), Happening(91.0, "record-deleted", 0, 1)),
+        reap=30.0,
+    ),
+    # The store had lost an app, and was asked for it at every look at an instance that was only kept.
+    "app-asked-for-ever": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(Command(10.0, 0, "deploy", 0, "a", "plain"),),
+        happenings=(Happening(11.0, "restored", 0, 0), Happening(12.0, "disk-damaged", 0, 0)),
+    ),
     # Undeployed, brought back by an operator after a restore, restored again: an order of before was obeyed once more.
     "obeyed-before-it-was-undeployed": Scenario(
         nodes=1,
