@@ -139,7 +139,8 @@ def _stored(record: Record | Unreadable | None) -> Data | None:
     if isinstance(record, Unreadable):
         text = record.value.decode(errors="backslashreplace")
         return {"unreadable": record.problem, "key": record.key, "stored": text}
-    fields: Data = record.model_dump(mode="json")
+    # An app is shown as its file has it; its defaults are in docs/app.md.
+    fields: Data = record.model_dump(mode="json", exclude_defaults=isinstance(record, App))
     return fields
 
 

@@ -17,7 +17,7 @@ from roj.api.rollout import ENDED, Rollout, RolloutStatus, Step, Target
 from roj.client import changes, errors
 from roj.client.apps import StoredApp, find_app
 from roj.client.client import Client
-from roj.controllers.rollout_plan import Seen, advance, started, undoing
+from roj.controllers.rollout_plan import Seen, advance, served, started, undoing
 from roj.store.interface import Conflict, Create, Entry, Operation, Swap
 
 log = logging.getLogger(__name__)
@@ -82,18 +82,22 @@ class Rollouts:
         progress = _Progress(_status(entry), entry.version if entry is not None else 0)
         if _settled(rollout, progress.status):
             return None
-        seen: dict[str, bool] = {}
-        plan = advance(
-            rollout, progress.status, lambda target: self._look(target, seen), self._client.environment.now()
-        )
+        present: dict[str, bool] = {}
+        seen: dict[Target, Seen] = {}
+
+        def look(target: Target) -> Seen:
+            seen[target] = self._look(target, present)
+            return seen[target]
+
+        plan = advance(rollout, progress.status, look, self._client.environment.now())
         status = plan.status.model_copy(update={"by": self._node})
         try:
             if status != progress.status:
                 progress = self._write(name, progress, status, [])
             for number in plan.upgrade:
-                progress = self._step(rollout, progress, number, self._upgrade)
+                progress = self._step(rollout, progress, number, seen[rollout.targets[number]], self._upgrade)
             for number in plan.undo:
-                progress = self._step(rollout, progress, number, self._undo)
+                progress = self._step(rollout, progress, number, seen[rollout.targets[number]], self._undo)
         except Conflict:
             return AGAIN
         assert progress.status is not None
@@ -112,7 +116,8 @@ class Rollouts:
         rollout: Rollout,
         progress: _Progress,
         number: int,
-        change: Callable[[Rollout, Step, Entry, Instance], tuple[list[Operation], Step]],
+        seen: Seen,
+        change: Callable[[Rollout, Step, Entry, Instance, Seen], tuple[list[Operation], Step]],
     ) -> _Progress:
         """Change one instance, and the rollout's progress with it."""
         target, status = rollout.targets[number], progress.status
@@ -122,7 +127,7 @@ class Rollouts:
         if entry is None or instance is None or instance.uid != target.uid:
             return progress  # the next look says so
         try:
-            operations, step = change(rollout, status.steps[number], entry, instance)
+            operations, step = change(rollout, status.steps[number], entry, instance, seen)
         except errors.Conflict as refusal:
             now = self._client.environment.now()
             step = status.steps[number].model_copy(
@@ -133,14 +138,15 @@ class Rollouts:
         return self._write(rollout.name, progress, status.model_copy(update={"steps": steps}), operations)
 
     def _upgrade(
-        self, rollout: Rollout, step: Step, entry: Entry, instance: Instance
+        self, rollout: Rollout, step: Step, entry: Entry, instance: Instance, seen: Seen
     ) -> tuple[list[Operation], Step]:
         app = self._app(rollout)
         change = changes.upgrade_of(self._client, entry, instance, app, self._change_of(rollout))
-        return list(change.operations), started(step, change.after, instance, self._client.environment.now())
+        now = self._client.environment.now()
+        return list(change.operations), started(step, change.after, served(seen, instance), now)
 
     def _undo(
-        self, rollout: Rollout, step: Step, entry: Entry, instance: Instance
+        self, rollout: Rollout, step: Step, entry: Entry, instance: Instance, seen: Seen
     ) -> tuple[list[Operation], Step]:
         revision = next((each for each in instance.revisions if each.id == step.back), None)
         if revision is None:

@@ -106,10 +106,18 @@ def judged(rollout: Rollout, step: Step, seen: Seen, now: datetime) -> Step:
     return step
 
 
-def started(step: Step, instance: Instance, before: Instance, now: datetime) -> Step:
-    """A waiting step after the write of `instance` in the place of `before`."""
+def served(seen: Seen, instance: Instance) -> str:
+    """The revision that an instance goes back to: what its node says that serves, where an upgrade before had failed."""
+    status, kept = seen.status, [revision.id for revision in instance.revisions]
+    if status is not None and status.uid == instance.uid and status.revision in kept:
+        return status.revision
+    return instance.revision.id
+
+
+def started(step: Step, instance: Instance, back: str, now: datetime) -> Step:
+    """A waiting step after the write of `instance`, which goes back to revision `back`."""
     return Step(
-        state="started", generation=instance.generation, change=instance.change, back=before.revision.id, when=now
+        state="started", generation=instance.generation, change=instance.change, back=back, when=now
     )  # fmt: skip
 
 

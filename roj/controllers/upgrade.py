@@ -120,7 +120,7 @@ def _exits(order: Order, actual: Actual) -> Failure | None:
                 return Failure("StartRefused", f"{name}: {refusal.message}")
             found = labels.current(actual.containers, order.instance).get(name)
             code = f" with code {found.exit_code}" if found is not None and found.state != "running" else ""
-            words = f"{name} exited{code}, {trouble.failures} times in a row before it was launched"
+            words = f"{name} exited{code} {trouble.failures} times in a row before it was launched"
             return Failure("ExitsAgainAndAgain", words)
     return None
 

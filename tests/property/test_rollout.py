@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from roj.api.app import AppReference
 from roj.api.instance import Instance, InstanceStatus, Write, changed, new_instance, rolled_back, upgraded
 from roj.api.rollout import ENDED, Rollout, RolloutStatus, Target, parse_share
-from roj.controllers.rollout_plan import Seen, advance, started, undoing
+from roj.controllers.rollout_plan import Seen, advance, served, started, undoing
 
 V1, V2, V3 = (AppReference(name="web", version=f"v{n}", digest=f"{n:064d}") for n in (1, 2, 3))
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,10 +66,15 @@ class World:
             place = self.places[self.rollout.targets[number].id]
             steps, before = list(self.status.steps), place.instance
             if number in plan.upgrade:
-                assert before.app == V1
+                assert before.app == self.first
                 place.instance = upgraded(before, self.write(), V2, {})
                 place.upgrades += 1
-                steps[number] = started(steps[number], place.instance, before, self.now)
+                steps[number] = started(
+                    steps[number],
+                    place.instance,
+                    served(self.look(self.rollout.targets[number]), before),
+                    self.now,
+                )
             else:
                 back = next(r for r in before.revisions if r.id == steps[number].back)
                 place.instance = rolled_back(before, self.write(), back)
@@ -94,6 +99,7 @@ class World:
             if failed > self.rollout.max_failures.of(len(self.rollout.targets)):
                 self.faults.append(f"{failed} failed, and it goes on")
 
+    first = V1
     calm = True
     """No node that was away came back with an order that waited for it."""
 
@@ -264,3 +270,23 @@ def test_it_pauses_after_the_canary_and_goes_on_when_resumed() -> None:
         world.pass_time(1.0)
     assert world.status.phase == "done"
     assert world.status.steps[3].state == "left"
+
+
+def test_it_goes_back_to_what_served_not_to_what_had_failed_before() -> None:
+    target = Target(node="n0", id="web-0", uid="u0", revision="bad")
+    instance = new_instance(id="web-0", node="n0", uid="u0", write=Write("good", START), app=V1)
+    instance = upgraded(instance, Write("bad", START), V3, {})
+    failed = report(instance, "failed", START).model_copy(update={"revision": "good", "app": V1})
+    rollout = Rollout(name="r", uid="r1", to=V2, targets=(target,), change="r", when=START)
+    world = World(rollout, {"web-0": Place(instance, failed)}, Random(1), frozenset())
+    world.first = V3
+    for _ in range(20):
+        world.carry_out(crash=False)
+        world.pass_time(1.0)
+    assert world.status is not None
+    assert (world.status.phase, world.status.steps[0].back) == ("done", "good")
+    world.rollout = rollout.model_copy(update={"goal": "rollback", "generation": 2})
+    for _ in range(20):
+        world.carry_out(crash=False)
+        world.pass_time(1.0)
+    assert (world.status.phase, world.places["web-0"].instance.app) == ("rolled_back", V1)
