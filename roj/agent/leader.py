@@ -8,7 +8,6 @@ session has a TTL of 15 s, and the lock is checked inside every transaction that
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from typing import Literal
 
 from roj.api import keys
@@ -16,7 +15,7 @@ from roj.client.client import Client
 from roj.controllers.rollout import Rollouts
 from roj.environment import Environment
 from roj.framework.backoff import Backoff
-from roj.store.interface import CheckSession, Conflict, Store, StoreDenied, StoreError
+from roj.store.interface import CheckSession, Store, StoreDenied, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -85,10 +84,9 @@ class Leader:
         """One wait, and what is to be done then; the index to wait from."""
         listing = self._store.watch(keys.LOCKS, index, WAIT if index else 0.0)
         if not listing.entries:
-            with suppress(Conflict):
-                self._store.create(
-                    keys.lock(LOCK), b"{}"
-                )  # without it every write in the store would wake the wait
+            # Without it every write in the store would wake the wait. Where it is there and was not shown, the conflict
+            # is a failure like others, with its pause.
+            self._store.create(keys.lock(LOCK), b"{}")
             return 0
         free = not any(entry.key == keys.lock(LOCK) and entry.session for entry in listing.entries)
         if free and not self._stopping.is_set() and self._rollouts.active():

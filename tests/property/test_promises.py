@@ -396,6 +396,15 @@ REGRESSIONS = {
         commands=(Command(10.0, 0, "deploy", 0, "a", "plain"),),
         happenings=(Happening(11.0, "restored", 0, 0), Happening(12.0, "disk-damaged", 0, 0)),
     ),
+    # The election made the lock's key without a pause, as long as the store did not show that it was there.
+    "lock-not-shown": Scenario(
+        nodes=2,
+        schedule=Schedule(),
+        commands=(),
+        windows=(Window(29.8, 150.0, 1, "empty", 1.0),),
+        happenings=(Happening(56.6, "disk-damaged", 1, 52),),
+        reap=120.0,
+    ),
     # Undeployed, brought back by an operator after a restore, restored again: an order of before was obeyed once more.
     "obeyed-before-it-was-undeployed": Scenario(
         nodes=1,
