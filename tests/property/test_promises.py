@@ -36,7 +36,7 @@ from tests.property.simulation.scenario import (
     scenarios,
 )
 from tests.property.simulation.schedule import Schedule
-from tests.property.simulation.store_faults import STORE_FAULTS
+from tests.property.simulation.store_faults import STORE_FAULTS, StoreFault
 
 SECONDS = float(os.environ.get("ROJ_SIM_SECONDS", "150"))
 SEED = int(os.environ.get("ROJ_SIM_SEED", "0")) or SystemRandom().randrange(1, 2**32)
@@ -151,9 +151,41 @@ class Trouble:
     share: float = 1.0
 
 
+WATCHED: tuple[StoreFault, ...] = ("early", "late", "index-back", "index-zero", "stale", "empty")
+"""What a blocking query may answer."""
+LIVES = (
+    Command(4.0, 0, "deploy", 0, "a", "plain"),
+    Command(5.0, 0, "deploy", 0, "b", "port"),
+    Command(45.0, 0, "stop", 0, "a", ""),
+    Command(46.0, 0, "undeploy", 0, "b", ""),
+    Command(85.0, 0, "start", 0, "a", ""),
+)
+
+
+def set_back(*certain: Happening) -> st.SearchStrategy[Scenario]:
+    """Runs in which the store goes back to what was obeyed before."""
+    return scenarios(
+        first=LIVES,
+        certain=certain,
+        whats=("restored", "restored-fresh", "restored-twin", "crash", "crash-soon", "container-removed"),
+        faults=("answer-lost", "slow", "stale", "late"),
+        verbs=("start", "stop", "undeploy", "deploy", "adopt"),
+        steady=True,
+        most_nodes=1,
+    )
+
+
 PROPERTIES = {
     "P1, P2, P12: convergence and quiescence, whatever the store answers": Trouble(
         scenarios(whats=("session-lost", "tombstones-reaped", "pause"), faults=STORE_FAULTS)
+    ),
+    "P1, P2, P12: convergence and quiescence, whatever a watch answers": Trouble(
+        scenarios(
+            whats=("session-lost", "tombstones-reaped", "restored-fresh", "stop-start"),
+            faults=WATCHED,
+            steady=True,
+            most_nodes=1,
+        )
     ),
     "P1, P2, P12: convergence and quiescence, whatever Docker answers": Trouble(
         scenarios(
@@ -209,20 +241,9 @@ PROPERTIES = {
         )
     ),
     "P4: an order is obeyed once, whatever the store goes back to": Trouble(
-        scenarios(
-            first=(
-                Command(4.0, 0, "deploy", 0, "a", "plain"),
-                Command(5.0, 0, "deploy", 0, "b", "port"),
-                Command(45.0, 0, "stop", 0, "a", ""),
-                Command(46.0, 0, "undeploy", 0, "b", ""),
-                Command(85.0, 0, "start", 0, "a", ""),
-            ),
-            certain=(Happening(70.0, "restored", 0, 2), Happening(110.0, "restored-fresh", 0, 5)),
-            whats=("restored", "restored-fresh", "restored-twin", "crash", "crash-soon", "container-removed"),
-            faults=("answer-lost", "slow", "stale", "late"),
-            verbs=("start", "stop", "undeploy", "deploy", "adopt"),
-            steady=True,
-            most_nodes=1,
+        st.one_of(
+            set_back(Happening(70.0, "restored", 0, 2), Happening(110.0, "restored-fresh", 0, 5)),
+            set_back(Happening(60.0, "restored-twin", 0, 2)),
         )
     ),
     "P4: absence is no order": Trouble(
@@ -233,6 +254,8 @@ PROPERTIES = {
     ),
     "P4: what people do to the store by hand": Trouble(
         scenarios(
+            first=(Command(4.0, 0, "deploy", 0, "a", "plain"), Command(5.0, 0, "deploy", 0, "b", "pair")),
+            certain=(Happening(40.0, "record-garbled", 0, 0), Happening(100.0, "record-deleted", 0, 1)),
             whats=(
                 "record-deleted",
                 "record-flickers",

@@ -201,7 +201,9 @@ class FaultyRuntime:
         def start() -> None:
             if self._meets("start", "start-refused"):
                 self._inner.container(id)
-                raise StartRefused("the engine could not start it: a simulated reason")
+                refusal = StartRefused("the engine could not start it: a simulated reason")
+                self.machine.find(id).error = str(refusal)
+                raise refusal
             self._inner.start(id)
 
         self._call("start", self._name(id), start, change=True, about=id)

@@ -11,11 +11,15 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
+from importlib.metadata import entry_points
+from unittest.mock import patch
 
 from roj.agent.agent import Agent
 from roj.agent.lease import HeldElsewhere
 from roj.agent.options import AgentOptions
 from roj.api.node import MachineIdentity
+from roj.framework import extension
 from roj.runtime.simulated_images import SimulatedRegistry
 from tests.property.simulation.consul import Consul
 from tests.property.simulation.coverage import Coverage
@@ -30,6 +34,9 @@ from tests.property.simulation.workers import Group
 
 RESTART = 2.0
 """Seconds after which a supervisor of the operating system starts an agent again that ended."""
+
+REFUSED = 10.0
+"""The same of one that was refused the lease: less often, which is quicker to simulate."""
 
 
 class Node:
@@ -166,12 +173,12 @@ class Node:
         """`roj agent`, without signals and endpoint (roj/agent/process.py)."""
         group = environment.group
 
-        def end(why: str) -> None:
+        def end(why: str, *, again: float = RESTART) -> None:
             self.refusals.append(why)
             self.world.scheduler.tell(f"{self.host}'s agent ends: {why}")
             self.world.scheduler.crash(group)
             self.agent = None
-            self._again(RESTART)
+            self._again(again)
 
         try:
             agent = Agent(
@@ -186,7 +193,9 @@ class Node:
             )
             self.agent = agent
             agent.start()
-        except (HeldElsewhere, OSError) as error:
+        except HeldElsewhere as error:
+            end(f"{type(error).__name__}: {error}", again=REFUSED)
+        except OSError as error:
             end(f"{type(error).__name__}: {error}")
 
 
@@ -269,6 +278,10 @@ class World:
         self.scheduler.close()
 
 
+_entry_points = cache(entry_points)
+"""What is installed, read once: each start of an agent would read it from the disk."""
+
+
 @contextmanager
 def running(world: World) -> Iterator[World]:
     """Run in it; all threads end with it.
@@ -282,7 +295,8 @@ def running(world: World) -> Iterator[World]:
     if not any(type(handler).__name__ == "StoryHandler" for handler in handlers):
         logger.setLevel(logging.CRITICAL + 1)
     try:
-        yield world
+        with patch.object(extension, "entry_points", _entry_points):
+            yield world
     finally:
         try:
             world.close()
