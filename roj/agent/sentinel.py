@@ -164,6 +164,7 @@ class Sentinel:
             if not lift and self._last is not None and self._last.forgotten is not None:
                 return
             self._last = seen  # at once: an order to touch nothing does not wait for the disk
+            self._written = b""  # what is on the disk does not hold any more
             self._state.write(NODE, value)
             self._written = value
 

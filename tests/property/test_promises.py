@@ -419,6 +419,13 @@ REGRESSIONS = {
         commands=(Command(10.0, 0, "deploy", 0, "a", "plain"),),
         happenings=(Happening(11.0, "restored", 0, 0), Happening(12.0, "disk-damaged", 0, 0)),
     ),
+    # A node that was forgotten while its disk was full stood by for ever: the record without the mark was no news.
+    "forgotten-on-a-full-disk": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(),
+        happenings=(Happening(47.7, "node-marked", 0, 400), Happening(30.4, "disk-full", 0, 153)),
+    ),
     # The election made the lock's key without a pause, as long as the store did not show that it was there.
     "lock-not-shown": Scenario(
         nodes=2,
