@@ -76,6 +76,7 @@ class Agent:
         runtime: Runtime,
         state: StateDirectory,
         identity: Callable[[], MachineIdentity],
+        clock: Callable[[], str] = lambda: "",
         fatal: Callable[[str], None] = log.critical,
     ) -> None:
         """Put the parts together; nothing runs before `start`.
@@ -88,12 +89,14 @@ class Agent:
             runtime: the node's containers.
             state: the node's own disk.
             identity: who this machine is.
+            clock: how far the machine's clock may be wrong, in words that change seldom; for one thread.
             fatal: called when a part cannot be kept running; the process should end.
         """
         self.node = node
         self._environment = environment
         self._options = options
         self._runtime = runtime
+        self._clock = clock
         self._started = environment.event()
         self._stopping = environment.event()
         self._threads: list[Thread] = []
@@ -300,6 +303,7 @@ class Agent:
 
     def _comparing(self, key: str) -> float | None:
         self._look_at_docker()
+        self._status.clock(self._clock())
         return self._anti_entropy.reconcile(key)
 
     def _deploying(self, id: str) -> float | None:

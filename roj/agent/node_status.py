@@ -49,6 +49,7 @@ class NodeStatusReport:
                 address=address,
                 versions=versions,
                 since=before.since if before is not None else self._environment.now(),
+                clock=before.clock if before is not None else "",
                 conditions=before.conditions if before is not None else (),
             )
             status = self._status
@@ -66,6 +67,14 @@ class NodeStatusReport:
             conditions = self._status.conditions if self._status is not None else ()
         if problem is not None or any(each.type == "StateDirectoryWritable" for each in conditions):
             self._put("StateDirectoryWritable", problem, "Writable", "CannotBeWritten")
+
+    def clock(self, words: str) -> None:
+        """How far the machine's clock may be wrong."""
+        with self._lock:
+            if self._status is None or self._status.clock == words:
+                return
+            self._status = status = self._status.model_copy(update={"clock": words})
+        self._reporter.status(self._key, status)
 
     def record(self, problem: str | None) -> None:
         """The store has an older record of the node than the one that is obeyed, in words; None: it has not (again)."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from roj.agent.agent import Agent
+from roj.agent.clock import Clock
 from roj.agent.http import Answer, Endpoint
 from roj.agent.lease import HeldElsewhere
 from roj.agent.machine import identity
@@ -82,6 +83,7 @@ def run(options: AgentOptions, variables: Mapping[str, str] | None = None) -> in
                 runtime=runtime,
                 state=state,
                 identity=_Identity(environment, state, runtime),
+                clock=Clock(environment),
                 fatal=ended.fatally,
             )
         log.info(

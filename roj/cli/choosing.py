@@ -63,16 +63,25 @@ def choice_of(
 
 
 def chosen(
-    client: Client, references: Sequence[str], choice: Choice | None, *, leaving: bool = False
+    client: Client,
+    references: Sequence[str],
+    choice: Choice | None,
+    *,
+    leaving: bool = False,
+    none: bool = False,
 ) -> list[str]:
     """The instances that are meant: those that are named, or 1 request.
+
+    Args:
+        leaving: those that are being undeployed are meant, too.
+        none: there may be none.
 
     Raises:
         errors.NotFound: there is none.
     """
     if choice is None:
         return list(references)
-    found = select_instances(client, choice, leaving=leaving)
+    found = select_instances(client, choice, leaving=leaving, none=none)
     for name in found.unreadable:
         say(f"{name} is left out: its record is not understood")
     return list(found.references)

@@ -9,6 +9,7 @@ import click
 
 from roj.api.faults import Fault
 from roj.cli.apps import why_option
+from roj.cli.choosing import nodes_of, selector_of, selector_option
 from roj.cli.context import opened, say, store_option
 from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("reference", metavar="NAME:VERSION")
-@click.argument("nodes", metavar="NODE...", nargs=-1, required=True)
+@click.argument("nodes", metavar="[NODE]...", nargs=-1)
+@selector_option
 @click.option("--count", metavar="N", type=int, default=1, show_default=True, help="Instances on each node.")
 @click.option(
     "--id", "id", metavar="ID", help="The instance's id, unique in the cluster. Default: a new one."
@@ -33,6 +35,7 @@ def deploy(
     *,
     reference: str,
     nodes: tuple[str, ...],
+    selector: tuple[str, ...],
     count: int,
     id: str | None,
     waits: bool,
@@ -47,6 +50,7 @@ def deploy(
     \b
     roj deploy web:v1 node1 --wait
     roj deploy web:v1 node1 node2 node3
+    roj deploy web:v1 -l role=web,zone!=c
     roj deploy job:v1 node1 --count 3 -m "more load"
     roj deploy web:v1 node1 --id web-main            for scripts: any number of times
     id=$(roj deploy web:v1 node1)
@@ -57,7 +61,12 @@ def deploy(
     faults: list[Fault] = []
     patience = timeout_of(timeout, faults)
     name, _, version = reference.partition(":")
+    meant = selector_of(selector, faults)
+    if nodes and selector:
+        faults.append(Fault("NODE", "name nodes, or choose them by -l"))
     with opened(context) as client:
+        if meant is not None and not faults:
+            nodes = tuple(stored.name for stored in nodes_of(client, (), meant))
         launches = launch(
             client, name, version, nodes, count=count, id=id, why=why, created=_told(reference), faults=faults
         )

@@ -337,13 +337,11 @@ def _change(
 
 
 def _instances_on(client: Client, nodes: Sequence[StoredNode]) -> tuple[str, ...]:
-    from roj.client.errors import NotFound
     from roj.client.selection import Choice, select_instances
 
-    try:
-        return select_instances(client, Choice(nodes=tuple(stored.name for stored in nodes))).references
-    except NotFound:
-        return ()
+    return select_instances(
+        client, Choice(nodes=tuple(stored.name for stored in nodes)), none=True
+    ).references
 
 
 def _told(words_of: Callable[[NodeChange], str], dry_run: bool) -> Callable[[NodeChange], None]:

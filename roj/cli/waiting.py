@@ -13,7 +13,7 @@ from roj.cli.errors import FAILED, INTERRUPTED, NOT_CONVERGED
 from roj.cli.flags import taken
 from roj.cli.output import with_next_try
 from roj.client.client import Client
-from roj.client.waiting import Awaited, Outcome, wait, worst
+from roj.client.waiting import Awaited, Judge, Outcome, wait, worst
 
 
 def wait_options(function: Function) -> Function:
@@ -34,7 +34,13 @@ def timeout_of(text: str, faults: list[Fault]) -> float:
     return next(iter(taken("--timeout", parse_duration, [text], faults)), 0.0)
 
 
-def wait_and_tell(context: click.Context, client: Client, awaited: Sequence[Awaited], timeout: float) -> None:
+def wait_and_tell(
+    context: click.Context,
+    client: Client,
+    awaited: Sequence[Awaited],
+    timeout: float,
+    judge: Judge | None = None,
+) -> None:
     """Wait, tell on stderr how it goes, and end the command with the worst of the outcomes, unless that is 0."""
 
     def words(outcome: Outcome) -> str:
@@ -45,9 +51,10 @@ def wait_and_tell(context: click.Context, client: Client, awaited: Sequence[Awai
         say(f"{outcome.awaited.id}: {words(outcome)}")
 
     try:
-        outcomes = wait(client, awaited, timeout, tell)
+        outcomes = wait(client, awaited, timeout, tell, judge)
     except KeyboardInterrupt:
-        say("\nno longer waiting; the order stands. `roj instances` shows how it goes on.")
+        end = "; the order stands" if judge is None else ""
+        say(f"\nno longer waiting{end}. `roj instances` shows how it goes on.")
         context.exit(INTERRUPTED)
     result = worst(outcomes)
     if result == "converged":
@@ -56,5 +63,6 @@ def wait_and_tell(context: click.Context, client: Client, awaited: Sequence[Awai
     for outcome in outcomes:
         if outcome.result == "pending":
             say(f"{outcome.awaited.id}: {late}: {words(outcome)}")
-    say("The order stands. `roj instances` shows how it goes on.")
+    stands = "The order stands. " if judge is None else ""
+    say(f"{stands}`roj instances` shows how it goes on.")
     context.exit(FAILED if result == "failed" else NOT_CONVERGED)

@@ -79,11 +79,12 @@ def select_nodes(client: Client, selector: Selector) -> list[StoredNode]:
     return _matching(sentinels, selector)
 
 
-def select_instances(client: Client, choice: Choice, *, leaving: bool = False) -> Chosen:
+def select_instances(client: Client, choice: Choice, *, leaving: bool = False, none: bool = False) -> Chosen:
     """The instances that are meant, by node and id: 1 request.
 
     Args:
         leaving: those that are being undeployed are meant, too.
+        none: there may be none.
 
     Raises:
         errors.NotFound: there is none, or a node that is named is not there, or none has such labels.
@@ -107,7 +108,7 @@ def select_instances(client: Client, choice: Choice, *, leaving: bool = False) -
                     (unreadable if choice.app or not leaving else references).append(f"{node}/{id}")
                 elif _runs(record, choice.app) and (leaving or record.goal != "undeploy"):
                     references.append(f"{node}/{id}")
-    if not references:
+    if not references and not none:
         app = f" of {choice.app}" if choice.app else ""
         where = f" on {', '.join(meant)}" if meant else ""
         hint = "`roj instances` lists all."

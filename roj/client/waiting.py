@@ -51,11 +51,16 @@ class Outcome:
     """When the node tries again what failed."""
 
 
+Judge = Callable[[Awaited, Entry | None, Entry | None], Outcome]
+"""How far an instance is, by its record and its status as stored."""
+
+
 def wait(
     client: Client,
     awaited: Sequence[Awaited],
     timeout: float,
     tell: Callable[[Outcome], None] = lambda _: None,
+    judge: Judge | None = None,
 ) -> list[Outcome]:
     """Wait until each has converged, or one has failed, at most `timeout` seconds: 2 requests a node and change there.
 
@@ -63,6 +68,7 @@ def wait(
 
     Args:
         tell: called whenever the phase of one is another, or its message, or when it is tried again.
+        judge: how far one is; None: `judged`, by the change that was made.
 
     Raises:
         errors.Unreachable: the store did not answer for PATIENCE; the orders stand.
@@ -98,9 +104,9 @@ def wait(
                 if each.node == node and _is_open(outcomes, each):
                     record = records.get(keys.instance(node, each.id))
                     status = statuses.get(keys.instance_status(node, each.id))
-                    if status is None and each.goal == "undeploy":
+                    if status is None:
                         silent[node] = None
-                    outcome = judged(each, record, status)
+                    outcome = (judge or judged)(each, record, status)
                     before = outcomes.get((node, each.id))
                     outcomes[node, each.id] = outcome
                     if outcome != before:
@@ -148,6 +154,46 @@ def judged(awaited: Awaited, record: Entry | None, status: Entry | None) -> Outc
         return Outcome(awaited, "converged", seen.phase, seen.message)
     result: Literal["failed", "pending"] = "failed" if seen.phase == "failed" else "pending"
     return Outcome(awaited, result, seen.phase, seen.message, seen.next_try)
+
+
+State = Literal["launched", "converged", "stopped", "gone"]
+
+
+def awaits(instance: Instance) -> Awaited:
+    """An instance as it is, for `reached`."""
+    return Awaited(instance.node, instance.id, instance.uid, instance.goal, instance.generation)
+
+
+def reached(state: State) -> Judge:
+    """Whether an instance has come to a state, whoever ordered it: for `roj wait`.
+
+    `converged`: its node has done the last order, whatever that is.
+    """
+
+    def judge(awaited: Awaited, record: Entry | None, status: Entry | None) -> Outcome:
+        instance = _decoded(Instance, record)
+        if record is None or (instance is not None and instance.uid != awaited.uid):
+            if state == "gone" or (state == "converged" and awaited.goal == "undeploy"):
+                return Outcome(awaited, "converged", "gone", "")
+            return Outcome(awaited, "failed", "gone", "it was undeployed")
+        seen = _decoded(InstanceStatus, status)
+        if instance is None or seen is None or seen.uid != awaited.uid:
+            return Outcome(awaited, "pending", "pending", "its node has not acted on it yet")
+        if seen.observed_generation < instance.generation:
+            return Outcome(awaited, "pending", seen.phase, seen.message or "its node has not acted on it yet")
+        ends = {"start": ("launched", "completed"), "stop": ("stopped",), "undeploy": ()}
+        wanted = {
+            "launched": ends["start"],
+            "stopped": ends["stop"],
+            "gone": (),
+            "converged": ends[instance.goal],
+        }
+        if seen.phase in wanted[state]:
+            return Outcome(awaited, "converged", seen.phase, seen.message)
+        failed = seen.phase == "failed" and state in ("launched", "converged")
+        return Outcome(awaited, "failed" if failed else "pending", seen.phase, seen.message, seen.next_try)
+
+    return judge
 
 
 R = TypeVar("R", Instance, InstanceStatus)
