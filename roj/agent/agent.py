@@ -30,6 +30,7 @@ from roj.controllers.image_puller import ImagePuller
 from roj.controllers.labels import Owned
 from roj.controllers.look import Looker
 from roj.controllers.orders import Orders
+from roj.controllers.pulls_ahead import PullsAhead
 from roj.controllers.state import StateDirectory
 from roj.controllers.this_node import ThisNode
 from roj.environment import Environment, Thread
@@ -149,8 +150,16 @@ class Agent:
             enqueue=lambda reference, reason: self.pulls.enqueue(reference, reason),  # noqa: PLW0108
             wake=lambda id, reason: self.deploys.enqueue(id, reason),  # noqa: PLW0108
             tell=self._tell,
+            ahead=lambda reference: self._ahead.wanting(reference),  # noqa: PLW0108
+            wake_ahead=lambda key, reason: self.pulls_ahead.enqueue(key, reason),  # noqa: PLW0108
         )  # fmt: skip
         pulls = image_puller.ImagePuller.name not in without
+        self._ahead = PullsAhead(
+            environment, self._scope, self.orders,
+            runtime=self._runtime, clients=self._clients, reporter=self.reporter,
+            images=puller if pulls else _NoPuller(),
+            enqueue=lambda key, reason: self.pulls_ahead.enqueue(key, reason),  # noqa: PLW0108
+        )  # fmt: skip
         self._deploy = Deploy(
             environment, self._scope, self.orders,
             looker=looker, hands=hands, clients=self._clients, reporter=self.reporter,
@@ -171,7 +180,7 @@ class Agent:
                 high=self._options.image_gc_high, low=self._options.image_gc_low,
                 reap_unclaimed=self._options.reap_unclaimed, shared_images=self._options.collect_shared_images,
             ),
-            believe=self.membership.believe, tell=self._tell,
+            ahead=self._ahead, believe=self.membership.believe, tell=self._tell,
         )  # fmt: skip
 
         def controller(name: str, reconcile: Callable[[str], float | None], workers: int = 1) -> Controller:
@@ -179,9 +188,10 @@ class Agent:
 
         self.deploys = controller(Deploy.name, self._deploying, DEPLOY_WORKERS)
         self.pulls = controller(ImagePuller.name, puller.reconcile, image_puller.WORKERS)
+        self.pulls_ahead = controller(PullsAhead.name, self._ahead.reconcile)
         self.comparisons = controller(AntiEntropy.name, self._comparing)
         self.collections = controller(GarbageCollection.name, self.garbage.reconcile)
-        every = (self.deploys, self.pulls, self.comparisons, self.collections)
+        every = (self.deploys, self.pulls, self.pulls_ahead, self.comparisons, self.collections)
         self._controllers = [part for part in every if part.name not in without]
 
     # --- life ---
@@ -282,6 +292,8 @@ class Agent:
         self.watcher.poke()
         for order in self.orders.all():
             self.deploys.enqueue(order.id, f"membership: {self.membership.state}")
+        for key in self._ahead.wanted():
+            self.pulls_ahead.enqueue(key, f"membership: {self.membership.state}")
 
     def _changed(self, view: View) -> None:
         try:
@@ -290,10 +302,13 @@ class Agent:
             self._state_is(f"the state directory cannot be written, so orders are not taken: {error}")
             raise
         self._state_is(None)
+        self._ahead.take(view)
         self._status.record(self.membership.went_back)
         if keys.node(self.node) in view.changed:
             for order in self.orders.all():
                 self.deploys.enqueue(order.id, "the node's marks were changed")
+            for key in self._ahead.wanted():
+                self.pulls_ahead.enqueue(key, "the node's marks were changed")
 
     def _wake(self, id: str, reason: str) -> None:
         self.deploys.enqueue(id, reason)

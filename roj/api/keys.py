@@ -59,6 +59,22 @@ def port(node: str, protocol: str, number: int) -> str:
     return f"{DESIRED}{node}/ports/{protocol}-{number}"
 
 
+def pulls(node: str) -> str:
+    return f"{DESIRED}{node}/pulls/"
+
+
+def pull(node: str, name: str, version: str) -> str:
+    return f"{DESIRED}{node}/pulls/{name}/{version}"
+
+
+def pull_statuses(node: str) -> str:
+    return f"{OBSERVED}{node}/pulls/"
+
+
+def pull_status(node: str, name: str, version: str) -> str:
+    return f"{OBSERVED}{node}/pulls/{name}/{version}"
+
+
 def observed(node: str) -> str:
     return f"{OBSERVED}{node}/"
 

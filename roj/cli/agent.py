@@ -66,7 +66,7 @@ _PORT = re.compile(r"[0-9]{1,5}")
 )  # fmt: skip
 @click.option(
     "--without", metavar="CONTROLLER", multiple=True,
-    help="Leave a controller out: deploy, image-puller, anti-entropy or garbage-collection.",
+    help="Leave a controller out: deploy, image-puller, pulls-ahead, anti-entropy or garbage-collection.",
 )  # fmt: skip
 @click.option(
     "--lead", type=click.Choice(["auto", "yes", "no"]), default="auto", show_default=True,
@@ -191,7 +191,7 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def _controller(name: str) -> str:
-    known = ("deploy", "image-puller", "anti-entropy", "garbage-collection")
+    known = ("deploy", "image-puller", "pulls-ahead", "anti-entropy", "garbage-collection")
     if name not in known:
         raise ValueError(f"there is no controller {quoted(name)}: {', '.join(known)}")
     return name

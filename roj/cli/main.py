@@ -53,6 +53,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "agent": Entry("roj.cli.agent:agent", "Run this node: make what is wanted so, and keep it so."),
         "nodes": Entry("roj.cli.nodes:nodes", "List nodes."),
         "node": Entry("roj.cli.node:node", "What concerns one node."),
+        "pull": Entry("roj.cli.pull:pull", "Pull images on nodes before they are needed."),
     },
     "Cluster": {
         "cluster": Entry("roj.cli.cluster:cluster", "Show the store, its nodes and instances at a glance."),

@@ -80,7 +80,17 @@ def inspect_node(store: Store, name: str) -> Data:
         "lease": _lease(snapshot.leases.get(name)),
         "instances": [_brief(row) for row in instance_rows(snapshot)],
         "claims": {port: _stored(claim) for port, claim in sorted(snapshot.claims.get(name, {}).items())},
+        "pulls": _pulls(snapshot, name),
         "events": _events(listed(store, keys.events(name)).entries),
+    }
+
+
+def _pulls(snapshot: Snapshot, node: str) -> Data:
+    """What the node was told to pull (`roj pull`), and how far it is; by `NAME:VERSION`."""
+    wanted, reported = snapshot.pulls.get(node, {}), snapshot.pull_statuses.get(node, {})
+    return {
+        app: {"desired": _stored(wanted.get(app)), "observed": _stored(reported.get(app))}
+        for app in sorted(wanted.keys() | reported.keys())
     }
 
 

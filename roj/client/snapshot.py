@@ -14,6 +14,7 @@ from roj.api import keys
 from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance, InstanceStatus, PortClaim
 from roj.api.node import MachineIdentity, Node, NodeStatus
+from roj.api.pull import PullOrder, PullStatus
 from roj.api.record import Record
 from roj.client.reading import listed
 from roj.store.interface import Entry, Store
@@ -53,6 +54,9 @@ class Snapshot:
     node_statuses: dict[str, NodeStatus | Unreadable] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
     statuses: dict[InstanceName, InstanceStatus | Unreadable] = field(default_factory=dict)
+    pulls: dict[str, dict[str, PullOrder | Unreadable]] = field(default_factory=dict)
+    """By node, then `NAME:VERSION`."""
+    pull_statuses: dict[str, dict[str, PullStatus | Unreadable]] = field(default_factory=dict)
 
     def node_names(self) -> list[str]:
         """Every node that is declared, or has ever reported."""
@@ -104,6 +108,8 @@ def _take_desired(snapshot: Snapshot, entries: Iterable[Entry]) -> None:
                 snapshot.instances[node, id] = decoded(Instance, entry, node=node, id=id)
             case [node, "ports", port]:
                 snapshot.claims.setdefault(node, {})[port] = decoded(PortClaim, entry)
+            case [node, "pulls", name, version]:
+                snapshot.pulls.setdefault(node, {})[f"{name}:{version}"] = decoded(PullOrder, entry)
 
 
 def _take_observed(snapshot: Snapshot, entries: Iterable[Entry]) -> None:
@@ -115,3 +121,5 @@ def _take_observed(snapshot: Snapshot, entries: Iterable[Entry]) -> None:
                 snapshot.leases[node] = Lease(bool(entry.session), decoded(MachineIdentity, entry))
             case [node, "instances", id]:
                 snapshot.statuses[node, id] = decoded(InstanceStatus, entry, node=node, id=id)
+            case [node, "pulls", name, version]:
+                snapshot.pull_statuses.setdefault(node, {})[f"{name}:{version}"] = decoded(PullStatus, entry)

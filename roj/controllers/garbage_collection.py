@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from roj.api import keys
-from roj.api.app import App
+from roj.api.app import App, AppReference
 from roj.api.faults import UnreadableRecord
 from roj.api.instance import Instance
+from roj.api.pull import PullOrder
 from roj.controllers import garbage, labels
 from roj.controllers.garbage import Garbage, container_garbage, image_garbage, network_garbage
 from roj.controllers.image_puller import ImagePuller
 from roj.controllers.orders import Orders
+from roj.controllers.pulls_ahead import PullsAhead
 from roj.controllers.this_node import ThisNode
 from roj.environment import Environment
 from roj.runtime.interface import ContainerSummary, InUse, NotFound, Runtime
@@ -75,12 +77,14 @@ class GarbageCollection:
         puller: ImagePuller | None,
         clients: StorePool,
         limits: Limits,
+        ahead: PullsAhead | None = None,
         believe: Callable[[Listing], str | None],
         tell: Callable[[str, str, str, bool], None],
     ) -> None:
         """
         Args:
             puller: owns the images; None: it does not run, and no image is collected.
+            ahead: what is pulled ahead of any instance (`roj pull`): it stays until it is used, or expires.
             believe: why a listing of `desired/<node>/` cannot be true, or None.
             tell: an event: reason, message, instance, whether it is a warning.
         """
@@ -89,6 +93,7 @@ class GarbageCollection:
         self._orders = orders
         self._runtime = runtime
         self._puller = puller
+        self._ahead = ahead
         self._clients = clients
         self._limits = limits
         self._believe = believe
@@ -205,6 +210,8 @@ class GarbageCollection:
 
     def _needed_now(self, reference: str) -> bool:
         """A last look at what this node obeys: an order may have come since the plan."""
+        if self._ahead is not None and self._ahead.wanting(reference):
+            return True
         return any(
             order.app is None or any(c.image == reference for app in order.apps for c in app.containers)
             for order in self._orders.all()
@@ -221,10 +228,16 @@ class GarbageCollection:
                 raise CollectionRefused(f"the store does not answer: {error}") from error
 
     def _read(self, store: Store, listing: Listing) -> _Desired:
-        prefix = keys.instances(self._node.name)
+        prefix, ahead = keys.instances(self._node.name), keys.pulls(self._node.name)
         ids, unknown = [], ""
+        pulls: list[AppReference] = []
         references = {str(ref): ref for order in self._orders.all() for ref in order.references()}
         for entry in listing.entries:
+            if entry.key.startswith(ahead):
+                try:
+                    pulls += self._kept_ahead(PullOrder.decode(entry.value))
+                except UnreadableRecord as problem:
+                    unknown = f"{entry.key} does not parse: {problem}"
             if not entry.key.startswith(prefix):
                 continue
             ids.append(entry.key.removeprefix(prefix))
@@ -236,18 +249,31 @@ class GarbageCollection:
             references.update({str(revision.app): revision.app for revision in instance.revisions})
         images: list[str] = []
         for reference in references.values():
-            app = self._orders.app(reference)
-            if app is None:
-                entry_of_app = store.get(keys.app(reference.name, reference.version), consistent=True)
-                try:
-                    app = App.decode(entry_of_app.value) if entry_of_app is not None else None
-                except UnreadableRecord:
-                    app = None
+            app = self._app(store, reference)
             if app is None:
                 unknown = unknown or f"app {reference} is not known"
             else:
                 images.extend(container.image for container in app.containers)
+        for reference in pulls:
+            app = self._app(store, reference)  # removed from the store: then nobody will use it
+            images.extend(container.image for container in (app.containers if app is not None else ()))
         return _Desired(tuple(ids), tuple(images), unknown)
+
+    def _app(self, store: Store, reference: AppReference) -> App | None:
+        app = self._orders.app(reference)
+        if app is not None:
+            return app
+        entry = store.get(keys.app(reference.name, reference.version), consistent=True)
+        try:
+            return App.decode(entry.value) if entry is not None else None
+        except UnreadableRecord:
+            return None
+
+    def _kept_ahead(self, order: PullOrder) -> tuple[AppReference, ...]:
+        """The app of a pull that waits for an instance."""
+        over = order.expires <= self._environment.now()
+        used = self._ahead is not None and self._ahead.used(order)
+        return () if over or used else (order.app,)
 
     def _owned(self, container: ContainerSummary) -> labels.Owned | None:
         return labels.owned(container.labels, self._node.cluster(), self._node.name)

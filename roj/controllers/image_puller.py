@@ -8,7 +8,7 @@ removed (DESIGN.md section 5, "Removal").
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
@@ -93,18 +93,24 @@ class ImagePuller:
         enqueue: Callable[[str, str], None],
         wake: Callable[[str, str], None],
         tell: Callable[[str, str, str, bool], None],
+        ahead: Callable[[str], Sequence[str]] = lambda _: (),
+        wake_ahead: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:
         """
         Args:
             enqueue: puts a reference in this controller's queue, with the reason.
             wake: tells the deploy controller that an instance may go on, with the reason.
             tell: an event: reason, message, instance, whether it is a warning.
+            ahead: the pulls ahead of any instance (`roj pull`) that want an image.
+            wake_ahead: tells one of them that it may go on, with the reason.
         """
         self._environment = environment
         self._node = node
         self._orders = orders
         self._runtime = runtime
         self._state = state
+        self._ahead = ahead
+        self._wake_ahead = wake_ahead
         self._enqueue = enqueue
         self._wake = wake
         self._tell = tell
@@ -136,7 +142,7 @@ class ImagePuller:
     def reconcile(self, reference: str) -> float | None:
         """Pull one image, if an instance still needs it."""
         needing = self._needing(reference)
-        if not needing or not self._node.may_change():
+        if not (needing or self._ahead(reference)) or not self._node.may_change():
             self._forget(reference)
             return None
         if not self._claim(reference):
@@ -156,8 +162,7 @@ class ImagePuller:
         finally:
             self._release(reference)
         self._forget(reference)
-        for id in self._needing(reference):
-            self._wake(id, f"{reference} is there")
+        self._wake_all(reference, self._needing(reference), f"{reference} is there")
         return None
 
     # --- for the collector ---
@@ -223,7 +228,7 @@ class ImagePuller:
             self._known[reference] = _Known(message, moved, failures, now, next_try, refusal)
         for id in needing:
             self._tell("PullFailed", message, id, True)
-            self._wake(id, "its image could not be pulled")
+        self._wake_all(reference, needing, "its image could not be pulled")
         return TemporaryError(message, delay)
 
     def _wait_if_taken_away(self, reference: str, needing: list[str]) -> None:
@@ -239,8 +244,7 @@ class ImagePuller:
             next_try = self._environment.now() + timedelta(seconds=wait)
             message = f"{reference}: it was pulled and is gone again; somebody removes it"
             self._known[reference] = _Known(message, last.when, failed=now, next_try=next_try)
-        for id in needing:
-            self._wake(id, "its image is gone again")
+        self._wake_all(reference, needing, "its image is gone again")
         raise TemporaryError(message, wait)
 
     def _remember(self, reference: str) -> None:
@@ -256,8 +260,13 @@ class ImagePuller:
             known = self._known.get(reference)
             now = self._environment.monotonic()
             self._known[reference] = _Known(f"{reference}: {words}", now, known.failures if known else 0)
-        for id in self._needing(reference):
-            self._wake(id, words)
+        self._wake_all(reference, self._needing(reference), words)
+
+    def _wake_all(self, reference: str, needing: Sequence[str], reason: str) -> None:
+        for id in needing:
+            self._wake(id, reason)
+        for pull in self._ahead(reference):
+            self._wake_ahead(pull, reason)
 
     def _forget(self, reference: str) -> None:
         with self._lock:

@@ -120,13 +120,13 @@ class Reporter:
             self._statuses.forget(key)
 
     def remove(self, key: str) -> None:
-        """Report the instance status no more, and delete it.
+        """Report the status of an instance or a pull no more, and delete it.
 
         Raises:
-            ValueError: it is no instance status of this node (its lease and its own status are not deleted).
+            ValueError: it is none of this node (its lease and its own status are not deleted).
         """
-        if not key.startswith(keys.instance_status(self.node, "")):
-            raise ValueError(f"{key} is no instance status of {self.node}")
+        if not key.startswith((keys.instance_status(self.node, ""), keys.pull_statuses(self.node))):
+            raise ValueError(f"{key} is no status of an instance or a pull of {self.node}")
         with self._changed:
             self._statuses.remove(key)
             self._changed.notify()

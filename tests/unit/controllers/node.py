@@ -31,6 +31,7 @@ from roj.controllers.image_puller import ImagePuller
 from roj.controllers.labels import Owned
 from roj.controllers.look import Looker
 from roj.controllers.orders import Orders
+from roj.controllers.pulls_ahead import PullsAhead
 from roj.controllers.state import StateFile
 from roj.controllers.this_node import ThisNode
 from roj.framework.errors import TemporaryError
@@ -112,6 +113,12 @@ class Node:
             enqueue=lambda reference, _: self.add("pull", reference),
             wake=lambda id, _: self.add("deploy", id),
             tell=lambda reason, message, instance, warning: None,
+            ahead=lambda reference: self.ahead.wanting(reference),  # noqa: PLW0108  (made further down)
+            wake_ahead=lambda key, _: self.add("ahead", key),
+        )  # fmt: skip
+        self.ahead = PullsAhead(
+            self.still, node, self.orders, runtime=self.docker, clients=clients, reporter=self.reporter,
+            images=self.puller, enqueue=lambda key, _: self.add("ahead", key),
         )  # fmt: skip
         self.deploy = Deploy(
             self.still, node, self.orders, looker=looker, hands=self.hands, clients=clients,
@@ -125,11 +132,12 @@ class Node:
         )  # fmt: skip
         self.collector = GarbageCollection(
             self.still, node, self.orders, runtime=self.docker, puller=self.puller, clients=clients,
-            limits=Limits(), believe=lambda listing: None, tell=lambda *_: None,
+            limits=Limits(), ahead=self.ahead, believe=lambda listing: None, tell=lambda *_: None,
         )  # fmt: skip
         self._handlers: dict[str, Callable[[str], float | None]] = {
             "deploy": self.deploy.reconcile,
             "pull": self.puller.reconcile,
+            "ahead": self.ahead.reconcile,
             "compare": self.compare.reconcile,
         }
         self.events = self.docker.events(lambda: False)
@@ -152,7 +160,9 @@ class Node:
             key: entry for key, entry in self.world.entries.items() if key.startswith(keys.desired("n1"))
         }
         try:
-            self.orders.take(View(entries, tuple(sorted(entries)), first=first, reset=True))
+            view = View(entries, tuple(sorted(entries)), first=first, reset=True)
+            self.orders.take(view)
+            self.ahead.take(view)
         except (StoreError, RuntimeFailure, OSError):
             self.add("listen", "", 1.0)
 
