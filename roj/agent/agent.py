@@ -16,6 +16,7 @@ from roj.agent.leader import Leader
 from roj.agent.membership import Membership
 from roj.agent.node_status import NodeStatusReport
 from roj.agent.options import AgentOptions
+from roj.agent.shortfall import Shortfall, of_docker, of_store
 from roj.api import keys
 from roj.api.node import MachineIdentity
 from roj.controllers import anti_entropy, garbage_collection, image_puller, labels
@@ -55,6 +56,9 @@ STALE = 150.0
 their slack."""
 STOP = 12.0
 """Seconds that a stop may take, of the 15 that the command promises."""
+
+
+_EXPECTED = (RuntimeUnavailable,)
 
 
 class _NoPuller:
@@ -133,7 +137,8 @@ class Agent:
         self._build_controllers(state)
         self.watcher = Watcher(
             environment, store, keys.desired(node),
-            believe=self.membership.believe, changed=self._changed, metrics=self.metrics,
+            believe=self.membership.believe, changed=self._changed, expected=(OSError, RuntimeFailure),
+            metrics=self.metrics,
         )  # fmt: skip
         self._leader = Leader(environment, store, node, options.lead) if options.lead != "no" else None
         self._manager = Manager(environment, self.supervisor, reporter=self.reporter, metrics=self.metrics)
@@ -184,7 +189,9 @@ class Agent:
         )  # fmt: skip
 
         def controller(name: str, reconcile: Callable[[str], float | None], workers: int = 1) -> Controller:
-            return Controller(environment, name, reconcile, workers=workers, metrics=self.metrics)
+            return Controller(
+                environment, name, reconcile, workers=workers, expected=_EXPECTED, metrics=self.metrics
+            )
 
         self.deploys = controller(Deploy.name, self._deploying, DEPLOY_WORKERS)
         self.pulls = controller(ImagePuller.name, puller.reconcile, image_puller.WORKERS)
@@ -244,22 +251,34 @@ class Agent:
         self._clients.close()
         return ended
 
-    def unconverged(self) -> tuple[str, ...]:
-        """What is not as it should be yet, in words; nothing: all is. For `roj agent --once`."""
-        if self.watcher.believed is None and self.membership.state != "offline":
-            return ("what is desired was not read yet",)
+    def unconverged(self) -> tuple[Shortfall, ...]:
+        """What is not as it should be yet; nothing: all is. For `roj agent --once`."""
+        found = []
+        joined = self.membership.state == "joined"
+        if not joined:
+            problem = self.membership.problem or f"membership: {self.membership.state}"
+            found.append(of_store(problem, self.membership.failure, "membership"))
+        elif self.watcher.believed is None:
+            found.append(of_store("what is desired was not read yet", self.watcher.failure))
+        if self._docker_problem is not None:  # what instances were before it says nothing
+            return (*found, of_docker(self._docker_problem))
+        if self.watcher.believed is not None or not joined:
+            found += self._unfinished()
+        if self._manager.busy():
+            found.append(Shortfall("work is under way"))
+        if self._reporting and not self.reporter.settled():
+            found.append(of_store("not everything is reported", self.reporter.failure))
+        return tuple(found)
+
+    def _unfinished(self) -> list[Shortfall]:
         found = []
         for order in self.orders.all():
             phase = self._deploy.phase(order.id)
             wanted = {"start": "launched", "stop": "stopped"}.get(order.instance.goal)
             if phase != wanted:
-                found.append(f"{order.id} is {phase or 'not looked at yet'}")
-        found.extend(f"{id}: {self.orders.unreadable(id)}" for id in self.orders.unreadable_ids())
-        if self._manager.busy():
-            found.append("work is under way")
-        if self._reporting and not self.reporter.settled():
-            found.append("not everything is reported")
-        return tuple(found)
+                found.append(Shortfall(f"{order.id} is {phase or 'not looked at yet'}"))
+        unreadable = self.orders.unreadable_ids()
+        return found + [Shortfall(f"{id}: {self.orders.unreadable(id)}") for id in unreadable]
 
     def not_ready(self) -> str | None:
         """Why the node is not ready; None: it is."""
@@ -323,10 +342,13 @@ class Agent:
 
     def _deploying(self, id: str) -> float | None:
         try:
-            return self._deploy.reconcile(id)
+            after = self._deploy.reconcile(id)
         except RuntimeUnavailable as error:
             self._docker_is(str(error))
             raise
+        if self._docker_problem is not None:
+            self._look_at_docker()
+        return after
 
     # --- what the parts are told of the world ---
 
@@ -343,10 +365,19 @@ class Agent:
             self._docker_is(None)
 
     def _docker_is(self, problem: str | None) -> None:
-        if problem != self._docker_problem:
-            log.warning("Docker does not answer: %s", problem) if problem else log.info("Docker answers")
-        self._docker_problem = problem
+        before, self._docker_problem = self._docker_problem, problem
         self._status.docker(problem, self._docker_version)
+        if problem is not None and before is None:  # once: each call that fails has words of its own
+            log.warning("Docker does not answer: %s", problem)
+        if problem is None and before is not None:
+            log.info("Docker answers")
+            self._docker_is_back()
+
+    def _docker_is_back(self) -> None:
+        for part in self._controllers:
+            part.again("Docker answers again")
+        if isinstance(self.watcher.failure, RuntimeFailure):
+            self.watcher.poke()
 
     def _state_is(self, problem: str | None) -> None:
         self._state_problem = problem

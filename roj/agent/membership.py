@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from roj.agent.lease import RENEW, TTL, HeldElsewhere, Lease, describe
@@ -56,6 +56,7 @@ class _Standing:
 
     state: State
     problem: str | None = None
+    failure: StoreError | None = field(default=None, compare=False)
 
 
 class Membership:
@@ -137,6 +138,11 @@ class Membership:
     def problem(self) -> str | None:
         """What is wrong and what can be done, for people; None: nothing is."""
         return self._now().problem
+
+    @property
+    def failure(self) -> StoreError | None:
+        """How the store failed, where `problem` is that it did."""
+        return self._now().failure
 
     @property
     def record(self) -> Node | None:
@@ -380,7 +386,9 @@ class Membership:
         then = (
             _AS_TOLD if known else "This node was never in a cluster: nothing to do until it can be reached."
         )
-        self._stand(_Standing("offline", f"the store at {self._store.address} failed: {error}. {then}"))
+        self._stand(
+            _Standing("offline", f"the store at {self._store.address} failed: {error}. {then}", error)
+        )
 
     def _release(self) -> None:
         store = self._store.clone()

@@ -17,6 +17,7 @@ from roj.agent.http import Answer, Endpoint
 from roj.agent.lease import HeldElsewhere
 from roj.agent.machine import identity
 from roj.agent.options import AgentOptions, default_state_directory
+from roj.agent.shortfall import exit_code, is_outside
 from roj.agent.state_directory import StateDirectory, usable
 from roj.api.names import check_name
 from roj.api.node import MachineIdentity
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 GLANCE = 0.2
 """Seconds between two looks of `--once` at whether all is done."""
+OUTSIDE = 10.0
+"""Seconds that `--once` waits for what is not its own work: a store or Docker that does not answer, a right."""
 
 
 class AgentError(Exception):
@@ -46,7 +49,8 @@ class AgentError(Exception):
 def run(options: AgentOptions, variables: Mapping[str, str] | None = None) -> int:
     """Run the agent until it is told to end by SIGTERM or SIGINT, or, with `once`, until all is as it should be.
 
-    Returns: 0; 3 where `once` could not converge everything in time.
+    Returns: 0; with `once` 3 where not everything converged in time, 6 where that is because the store or Docker could
+        not be reached, 7 where the store denies it.
 
     Raises:
         AgentError: it cannot start.
@@ -180,14 +184,18 @@ def _nodes_with_state() -> list[str]:
 
 
 def _once(environment: Environment, options: AgentOptions, agent: Agent, ended: _Ended) -> int:
-    deadline = environment.monotonic() + options.once_timeout
-    missing = agent.unconverged()
-    while missing and environment.monotonic() < deadline and not ended.event.is_set():
+    worked = environment.monotonic()
+    deadline = worked + options.once_timeout
+    while (missing := agent.unconverged()) and not ended.event.is_set():
+        now = environment.monotonic()
+        if not is_outside(missing):
+            worked = now
+        if now >= min(deadline, worked + OUTSIDE):
+            break
         environment.sleep(GLANCE)
-        missing = agent.unconverged()
-    for words in missing:
-        log.warning("not converged: %s", words)
-    return 3 if missing else 0
+    for each in missing:
+        log.warning("not converged: %s", each.words)
+    return exit_code(missing)
 
 
 @contextmanager

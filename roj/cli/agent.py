@@ -30,7 +30,10 @@ _PORT = re.compile(r"[0-9]{1,5}")
     "--resync", metavar="DURATION", default="30s", show_default=True,
     help="Time between two comparisons of everything.",
 )  # fmt: skip
-@click.option("--once", is_flag=True, help="Converge once and end, for cron: 0 if all converged, else 3.")
+@click.option(
+    "--once", is_flag=True,
+    help="Converge once and end, for cron: 0 if all converged, else 3, or 6 or 7 where store or Docker are why.",
+)  # fmt: skip
 @click.option(
     "--once-timeout", metavar="DURATION", default="5m", show_default=True, help="How long --once may take."
 )

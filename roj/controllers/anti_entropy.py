@@ -85,6 +85,9 @@ class AntiEntropy:
 
     def on_event(self, event: RuntimeEvent) -> None:
         """Hand what an event is about to its owner."""
+        if event.kind == "cut":
+            self._look_now("Docker's event stream has ended")
+            return
         if event.kind == "reconnected":
             self._look_now("Docker's event stream was cut")
             if self._followed:  # else the agent has only just looked at all of them

@@ -37,6 +37,7 @@ class Controller:
         *,
         workers: int = 1,
         backoff: Backoff | None = None,
+        expected: tuple[type[Exception], ...] = (),
         metrics: Metrics | None = None,
     ) -> None:
         """A controller that does nothing until it is started; keys may be enqueued before.
@@ -47,6 +48,8 @@ class Controller:
             reconcile: the handler. May raise TemporaryError, PermanentError, Conflict; anything else is a failure.
             workers: how many keys are worked on at once.
             backoff: after failures (0.5 s to 60 s).
+            expected: errors of a world that is away, as the store's are: no fault of the handler, so no traceback.
+                `again` ends the backoff of what failed by them.
             metrics: where to count.
         """
         self.name = name
@@ -54,6 +57,7 @@ class Controller:
         self._reconcile = reconcile
         self._workers = workers
         self._backoff = backoff or Backoff()
+        self._expected = expected
         self._metrics = metrics or Metrics()
         self._queue = WorkQueue(environment, waited=self._metrics.queue_duration.labels(name).observe)
         self._stopped = environment.event()
@@ -65,6 +69,9 @@ class Controller:
         self._told: dict[str, str] = {}
         self._dropped: dict[str, str] = {}
         self._reasons: dict[str, list[str]] = {}
+        # Which failed last by something expected, and how often they were all let go on.
+        self._away: dict[str, None] = {}
+        self._agains = 0
         follow(self._metrics.queue_depth, name, lambda: len(self._queue))
         follow(self._metrics.unfinished_work, name, lambda: sum(self._queue.working()))
         follow(self._metrics.longest_running, name, lambda: max(self._queue.working(), default=0.0))
@@ -93,6 +100,14 @@ class Controller:
                 reasons.append(reason)
         self._metrics.queue_adds.labels(self.name).inc()
         self._queue.add(key, after=after, low=low)
+
+    def again(self, reason: str) -> None:
+        """What was away is back: look at once at all keys that wait because it was (`expected`)."""
+        with self._lock:
+            self._agains += 1
+            waiting = list(self._away)
+        for key in waiting:
+            self.enqueue(key, reason)
 
     def start(self, supervisor: Supervisor) -> None:
         """Start the workers."""
@@ -135,6 +150,7 @@ class Controller:
             self._dropped.pop(key, None)
             reasons = self._reasons.pop(key, [])
             history = self._history.get(key, NONE)
+            agains = self._agains
         with about(controller=self.name, key=key, reconcile=self._environment.new_id()[-8:]):
             _log.debug("woken: %s", ", ".join(reasons) or "its time has come")
             self._metrics.active_workers.labels(self.name).inc()
@@ -150,10 +166,17 @@ class Controller:
             self._metrics.active_workers.labels(self.name).dec()
             decision = decide(outcome, history, self._backoff, self._environment.random)
             self._tell(key, outcome, decision, took)
-        self._settle(key, outcome, decision)
+        self._settle(key, outcome, decision, agains)
 
-    def _settle(self, key: str, outcome: Outcome, decision: Decision) -> None:
+    def _settle(self, key: str, outcome: Outcome, decision: Decision, agains: int) -> None:
+        after = decision.after
         with self._lock:
+            self._away.pop(key, None)
+            if isinstance(outcome, self._expected):
+                if self._agains == agains:
+                    self._away[key] = None
+                else:  # it came back while the handler ran, maybe after it had failed
+                    after = 0.0
             if decision.history == NONE:
                 self._history.pop(key, None)
                 self._told.pop(key, None)
@@ -162,8 +185,8 @@ class Controller:
             # News that came while the handler ran have their slot in the queue already, and end the drop.
             if decision.result == "permanent" and key not in self._queue:
                 self._dropped[key] = str(outcome)
-        if decision.after is not None:
-            self._queue.add(key, after=decision.after)
+        if after is not None:
+            self._queue.add(key, after=after)
         self._queue.done(key)
 
     def _tell(self, key: str, outcome: Outcome, decision: Decision, took: float) -> None:
@@ -195,8 +218,8 @@ class Controller:
                 _log.debug("%s in %.3f s", decision.result, took)
 
     def _news(self, key: str, outcome: Outcome) -> Exception | None:
-        """The error, if its traceback is worth a look: it is not the last one's again, nor a store that is away."""
-        if not isinstance(outcome, Exception) or isinstance(outcome, StoreError):
+        """The error, if its traceback is worth a look: it is not the last one's again, nor of a world that is away."""
+        if not isinstance(outcome, Exception) or isinstance(outcome, (StoreError, *self._expected)):
             return None
         name = f"{type(outcome).__name__}: {outcome}"
         with self._lock:

@@ -92,6 +92,7 @@ class Reporter:
         self._reread_at = environment.monotonic()
         self._not_before = 0.0
         self._failures = 0
+        self._failure: StoreError | None = None
         self._paused = False
         self._running = False
         self._stop_by: float | None = None
@@ -251,6 +252,11 @@ class Reporter:
         with self._changed:
             return self._statuses.settled() and not len(self._events)
 
+    @property
+    def failure(self) -> StoreError | None:
+        """Why the last request failed; None: it did not."""
+        return self._failure
+
     def run(self) -> None:
         """Write reports until `stop`."""
         with self._changed:
@@ -312,7 +318,7 @@ class Reporter:
             except StoreError as error:
                 self._failed(error)
                 return False
-            self._failures = 0
+            self._failures, self._failure = 0, None
             return True
 
     def _read(self) -> None:
@@ -368,7 +374,7 @@ class Reporter:
     def _failed(self, error: StoreError) -> None:
         self._metrics.reporter_writes.labels("error").inc()
         with self._changed:
-            self._failures += 1
+            self._failures, self._failure = self._failures + 1, error
             now = self._environment.monotonic()
             self._not_before = now + self._backoff.delay(self._failures, self._environment.random)
             # Whether it was written is unknown, and the store may be another one when it is back.

@@ -26,6 +26,7 @@ class Watcher:
         *,
         believe: Callable[[Listing], str | None],
         changed: Callable[[View], None],
+        expected: tuple[type[Exception], ...] = (),
         settings: WatchSettings | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -39,6 +40,7 @@ class Watcher:
             changed: takes the first believed listing, each that differs from the one before, and each after a reset.
                 If it raises, the same difference is delivered again after a backoff, from a new list. It is called in
                 the watcher's thread, before `believed` shows the new entries.
+            expected: what `changed` may raise without being at fault: logged without a traceback.
             settings: how to ask.
             metrics: where to count.
         """
@@ -49,11 +51,13 @@ class Watcher:
         self._store = store
         self._believe = believe
         self._deliver = changed
+        self._expected = expected
         self._settings = settings or WatchSettings()
         self._metrics = metrics or Metrics()
         self._watch = Watch(self._settings)
         self._state = State()
         self._trouble: tuple[int, str] | None = None
+        self._failure: Exception | None = None
         self._changed = environment.condition()
         # Under _changed: the client, taken away and closed to interrupt a request, and why that was done.
         self._client: Store | None = None
@@ -94,6 +98,11 @@ class Watcher:
         """What was last believed and delivered; None before the first."""
         return self._state.believed
 
+    @property
+    def failure(self) -> Exception | None:
+        """What the last request or delivery raised; None: nothing."""
+        return self._failure
+
     def _turn(self) -> Store | None:
         """Wait until a request may be sent; the client to send it with, or None to end."""
         with self._changed:
@@ -121,7 +130,7 @@ class Watcher:
             with self._changed:
                 interrupted = self._client is not client
             if not interrupted:
-                self._failed("error", str(error))
+                self._failed("error", str(error), error)
             return
         self._judge(listing)
 
@@ -144,17 +153,20 @@ class Watcher:
                 self._deliver(view)
             except Exception as error:  # noqa: BLE001  (logged; delivered again)
                 why = f"a change could not be taken: {error}"
-                if self._trouble is None or self._trouble[1] != why:  # its traceback once
+                news = self._trouble is None or self._trouble[1] != why  # its traceback once
+                if news and not isinstance(error, (StoreError, *self._expected)):
                     _log.exception("%s: %s", self.prefix, why)
-                self._failed("error", why)
+                self._failed("error", why, error)
                 return
         self._state = state
+        self._failure = None
         self._metrics.watch_answers.labels(self.prefix, result).inc()
         if self._trouble is not None:
             _log.info("%s: watched again", self.prefix)
             self._trouble = None
 
-    def _failed(self, result: str, why: str) -> None:
+    def _failed(self, result: str, why: str, error: Exception | None = None) -> None:
+        self._failure = error
         self._state = self._watch.failed(self._state, self._environment.monotonic(), self._environment.random)
         self._metrics.watch_answers.labels(self.prefix, result).inc()
         level = logging.WARNING if self._state.failures > 1 else logging.INFO  # one alone is everyday

@@ -207,9 +207,14 @@ class DockerRuntime:
         pause = FIRST_RETRY
         while not stopped():
             begun = self._environment.monotonic()
+            connected = False
             try:
-                yield from self._stream(stopped)
+                for event in self._stream(stopped):
+                    connected = True
+                    yield event
             except RuntimeUnavailable:
+                if connected:
+                    yield RuntimeEvent("cut", "")
                 if self._environment.monotonic() - begun > LONGEST_RETRY:
                     pause = FIRST_RETRY
                 self._wait(pause * (0.5 + self._environment.random.random() / 2), stopped)

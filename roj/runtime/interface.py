@@ -197,8 +197,9 @@ class DiskUsage:
 class RuntimeEvent:
     """Something that the engine told."""
 
-    kind: Literal["container", "image", "network", "reconnected"]
-    """`reconnected`: the stream was cut and is there again; anything may have been missed."""
+    kind: Literal["container", "image", "network", "cut", "reconnected"]
+    """`cut`: the stream has ended, the engine may be down. `reconnected`: it is there again; anything may have been
+    missed."""
     action: str
     """Docker's word: `die`, `start`, `destroy`, `pause`, `kill`, `oom`, `stop`, ..."""
     id: str = ""
@@ -275,7 +276,7 @@ class Runtime(Protocol):
     def events(self, stopped: Callable[[], bool]) -> Iterator[RuntimeEvent]:
         """What the engine tells, for ever, reconnecting with back-off; ends soon after `stopped()` is true.
 
-        The first event, and the first after each cut, is `reconnected`.
+        The first event, and the first after each `cut`, is `reconnected`. A short cut may be told by that alone.
         """
 
     def port_in_use(self, protocol: str, port: int) -> bool:

@@ -284,7 +284,10 @@ class Machine:
             with self.changed:
                 self.advance()
                 missed = position < self._told - len(self._events)
+                found: list[RuntimeEvent] = []
                 if not self.up:
+                    if life != -1:
+                        found = [RuntimeEvent("cut", "")]
                     life = -1
                 elif life != self._lives or missed:
                     life, position = self._lives, self._told
@@ -292,7 +295,7 @@ class Machine:
                 else:
                     found = list(self._events)[len(self._events) - (self._told - position) :]
                     position = self._told
-                if not self.up or not found:
+                if not found:
                     self.changed.wait(min(glance, self._until_due()))
                     continue
             yield from found

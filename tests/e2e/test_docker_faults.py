@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -26,8 +27,8 @@ def test_what_served_serves_and_what_was_stopped_stays_stopped(own_site: Site) -
     site, node = own_site, own_site.name("node")
     roj, machine, engine = site.roj, site.machine, site.engine
     app = site.create("web", "-p", "80")
-    # A dead Docker is noticed at the next comparison of everything.
-    with site.agent(node, "--resync", "3s") as agent:
+    # A dead Docker is noticed by the end of its events, and what waits for it goes on when they are back.
+    with site.agent(node, "--resync", "10m") as agent:
         serving, stopped, gone = (site.deploy(app, node, word) for word in ("serving", "stopped", "gone"))
         roj.ok("stop", stopped, "--wait")
         roj.ok("undeploy", gone, "--wait")
@@ -41,10 +42,23 @@ def test_what_served_serves_and_what_was_stopped_stays_stopped(own_site: Site) -
             assert machine.one(stopped).status == "exited"
 
         engine.kill()
-        roj.wait_phase(serving, "unknown")
+        roj.wait_phase(serving, "unknown", timeout=10)
         roj.ok("deploy", app, node, "--id", site.name("meanwhile"))
+        once = roj(
+            "agent",
+            "--once",
+            "--node",
+            site.name("other"),
+            "--state-dir",
+            f"{agent.state}-2",
+            "--docker",
+            engine.url,
+        )
+        assert once.code == 6 and "Docker does not answer" in once.err
+        time.sleep(20.0)  # its backoff is long by now
         engine.start()
-        roj.wait_phase(site.name("meanwhile"), "launched")
+        roj.wait_phase(site.name("meanwhile"), "launched", timeout=15)
+        assert "Traceback" not in agent.tail(10_000)
         roj.ok("undeploy", site.name("meanwhile"), "--wait")
         all_is_as_it_was()
 

@@ -161,6 +161,57 @@ def test_the_same_error_again_is_logged_without_its_traceback(caplog: pytest.Log
     assert [bool(record.exc_info) for record in errors] == [True] + [False] * (len(errors) - 1)
 
 
+class Away(Exception):
+    """Something that a controller expects."""
+
+
+def test_what_is_expected_is_logged_without_a_traceback_and_looked_at_once_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    still, runs = Still(), dict[str, list[float]]()
+    back = 600.0
+
+    def reconcile(key: str) -> None:
+        runs.setdefault(key, []).append(still.monotonic())
+        if key == "sick":
+            raise ValueError("a bug")
+        if still.monotonic() < back:
+            raise Away("no answer")
+
+    controller = Controller(still, "test", reconcile, expected=(Away,))
+    for key in ("a", "b", "sick"):
+        controller.enqueue(key)
+    still.at(back, lambda: controller.again("it is back"))
+    still.at(back + 200.0, lambda: controller.again("it is back once more"))
+    still.at(900.0, controller.stop)
+    controller.start(Supervisor(still, None, unexpected))
+    still.threads[0]()
+    for key in "ab":
+        assert runs[key][-1] == back, "it does not wait for its backoff, and then no more"
+        assert runs[key].count(back) == 1
+    assert back not in runs["sick"], "its failure was another"
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == [
+        record.getMessage() for record in caplog.records if "a bug" in record.getMessage()
+    ][:1]
+
+
+def test_what_is_back_while_a_handler_fails_by_it_is_not_waited_for() -> None:
+    still, runs, controllers = Still(), list[float](), list[Controller]()
+
+    def reconcile(key: str) -> None:
+        runs.append(still.monotonic())
+        if len(runs) == 1:
+            controllers[0].again("it is back")
+            raise Away("no answer")
+
+    controllers.append(Controller(still, "test", reconcile, expected=(Away,)))
+    controllers[0].enqueue("a")
+    still.at(100.0, controllers[0].stop)
+    controllers[0].start(Supervisor(still, None, unexpected))
+    still.threads[0]()
+    assert runs == [0.0, 0.0]
+
+
 def test_a_simulated_crash_passes_through() -> None:
     class Crash(BaseException):
         pass

@@ -417,10 +417,13 @@ def test_the_event_stream_comes_back_with_the_daemon(world: World) -> None:
         world.runtime.info()
     with pytest.raises(RuntimeUnavailable):
         world.runtime.containers()
+    eventually(lambda: listening.of("cut"))
     world.start_daemon()
     eventually(lambda: len(listening.of("reconnected")) > 1)
     id = world.create()
     eventually(lambda: listening.actions(id))
+    kinds = [event.kind for event in listening.seen if event.kind in ("cut", "reconnected")]
+    assert kinds == ["reconnected", "cut", "reconnected"]
     listening.close()
 
 
