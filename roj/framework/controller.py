@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from roj.environment import Environment, Thread
 from roj.framework.backoff import Backoff
@@ -22,6 +23,7 @@ from roj.store.interface import StoreError
 Reconcile = Callable[[str], float | None]
 
 _REASONS = 5  # kept per key for the log
+_SOON = 1.0  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -169,14 +171,14 @@ class Controller:
         self._settle(key, outcome, decision, agains)
 
     def _settle(self, key: str, outcome: Outcome, decision: Decision, agains: int) -> None:
-        after = decision.after
         with self._lock:
             self._away.pop(key, None)
             if isinstance(outcome, self._expected):
-                if self._agains == agains:
-                    self._away[key] = None
-                else:  # it came back while the handler ran, maybe after it had failed
-                    after = 0.0
+                self._away[key] = None
+                if (
+                    self._agains != agains and decision.after is not None
+                ):  # maybe it was back only after this failed
+                    decision = replace(decision, after=min(decision.after, _SOON))
             if decision.history == NONE:
                 self._history.pop(key, None)
                 self._told.pop(key, None)
@@ -185,8 +187,8 @@ class Controller:
             # News that came while the handler ran have their slot in the queue already, and end the drop.
             if decision.result == "permanent" and key not in self._queue:
                 self._dropped[key] = str(outcome)
-        if after is not None:
-            self._queue.add(key, after=after)
+        if decision.after is not None:
+            self._queue.add(key, after=decision.after)
         self._queue.done(key)
 
     def _tell(self, key: str, outcome: Outcome, decision: Decision, took: float) -> None:
