@@ -79,8 +79,8 @@ FRAMEWORK = (
         "A change that could not be taken, as the disk was full, is not delivered again.",
         (
             "framework/watcher.py",
-            '                self._failed("error", why)\n                return\n',
-            '                self._failed("error", why)\n',
+            '                self._failed("error", why, error)\n                return\n',
+            '                self._failed("error", why, error)\n',
         ),
     ),
     _mutant(
