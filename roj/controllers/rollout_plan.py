@@ -235,9 +235,7 @@ def _rolling_back(
     rollout: Rollout, status: RolloutStatus, at: Callable[[int], Seen], now: datetime
 ) -> Advance:
     steps = list(status.steps)
-    free = rollout.window() - sum(
-        step.state == "undoing" and at(number).present for number, step in enumerate(steps)
-    )
+    busy = sum(step.state in UNDER_WAY and at(number).present for number, step in enumerate(steps))
     away = sum(step.state == "undoing" and not at(number).present for number, step in enumerate(steps))
     chosen: list[int] = []
     for number in reversed(range(len(steps))):
@@ -251,8 +249,11 @@ def _rolling_back(
             steps[number] = _step(step, "left", now, "what it ran before is not kept any more")
         elif not seen.present:
             away += 1
-        elif len(chosen) < free:
+        elif step.state == "started":  # it is under way as it is
             chosen.append(number)
+        elif busy < rollout.window():
+            chosen.append(number)
+            busy += 1
     status = status.model_copy(update={"steps": tuple(steps), "away": away})
     open_ = [step for step in steps if step.state in ("started", "done", "failed", "undoing") and step.change]
     if not open_:
