@@ -22,6 +22,8 @@ from typing import Any
 import docker
 
 from benchmarks.proxy import CountingProxy
+from benchmarks.rollout import rollout
+from benchmarks.upgrades import Upgrades, ms
 from engines import Consul, Docker, Registry, Web
 from engines.commands import plain_environment
 from tests.e2e.harness import ROJ, AgentProcess, Machine, Roj, wait_for
@@ -30,6 +32,7 @@ MANY = 40
 ROUNDS = 7
 LISTED = 10_000
 IDLE = 60.0
+PARTS = ["one_deploy", "repair", "requests", "many", "upgrades", "rollout", "commands"]
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,12 @@ class Row:
     goal: str = ""
 
 
-def ms(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms"
-
-
 class Bench:
     """The engines, one agent behind a counting proxy, and what was measured."""
 
     def __init__(self, consul: Consul, engine: Docker, web: Web, directory: Path) -> None:
         self.engine = engine
+        self.web = web
         self.image = web.tag("v1")
         host, port = consul.address.split(":")
         self.proxy = CountingProxy((host, int(port)))
@@ -189,6 +189,14 @@ class Bench:
         self._wait_running(self._others("com.docker.swarm.service.name=bench", victim), MANY)
         return time.monotonic() - began
 
+    # --- upgrades ---
+
+    def upgrades(self) -> None:
+        Upgrades(self.roj, self.engine, self.api, self.web, self.add).run()
+
+    def rollout(self) -> None:
+        rollout(self.add)
+
     # --- repair, requests, memory ---
 
     def repair(self) -> None:
@@ -289,9 +297,9 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--write", action="store_true", help="keep the table in docs/performance.md")
-    parser.add_argument("--only", nargs="*", help="names of parts: one_deploy many repair requests commands")
+    parser.add_argument("--only", nargs="*", help="names of parts: " + " ".join(PARTS))
     chosen = parser.parse_args()
-    parts = chosen.only or ["one_deploy", "repair", "requests", "many", "commands"]
+    parts = chosen.only or PARTS
     with (
         tempfile.TemporaryDirectory() as directory,
         Consul() as consul,
