@@ -22,6 +22,8 @@ class Create:
     """Create a container and start it."""
 
     container: Container
+    start: bool = True
+    """False: it is started later, when what serves is stopped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,9 @@ class Hands:
             match action:
                 case EnsureNetwork():
                     network = self._network(order, actual)
-                case Create(container):
-                    if not self._create(order, container, network, done):
+                case Create(container, start):
+                    id = self._create(order, container, network, done)
+                    if id is None or (start and not self._start(order, container.name, id, done)):
                         return done
                 case Start(name, id):
                     if not self._start(order, name, id, done):
@@ -148,13 +149,13 @@ class Hands:
                 self._runtime.set_restart_policy(id, "no")
             self._runtime.stop(id, grace)
 
-    def _create(self, order: Order, container: Container, network: str | None, done: Done) -> bool:
+    def _create(self, order: Order, container: Container, network: str | None, done: Done) -> str | None:
         slot = _slot(order, container.name)
         try:
             ports = self._ports(order)
         except NoPortFree as problem:
             self._refused(slot, "PortTaken", str(problem), done)
-            return False
+            return None
         published = bindings(container, ports)
         name = labels.container_name(self._node.cluster(), order.instance, container.name)
         spec = ContainerSpec(
@@ -190,9 +191,9 @@ class Hands:
             raise TemporaryError(f"{container.name} could not be made: {gone}", 0.5) from gone
         except StartRefused as refusal:
             self._refused(slot, "StartRefused", str(refusal), done)
-            return False
+            return None
         done.changes.append(f"made {container.name} anew")
-        return self._start(order, container.name, id, done)
+        return id
 
     def _start(self, order: Order, name: str, id: str, done: Done) -> bool:
         slot = _slot(order, name)

@@ -84,6 +84,24 @@ def serve(order: Order, actual: Actual) -> Plan:
     )
 
 
+def prepare(order: Order, actual: Actual) -> Plan | None:
+    """What makes the revision's containers without starting one; None: all are there."""
+    assert order.app is not None
+    mine = labels.current(actual.containers, order.instance)
+    missing = [c for c in order.app.containers if c.name not in mine]
+    if not missing:
+        return None
+    look = _Look()
+    _make(order, missing, actual, look, start=False)
+    return Plan(
+        "creating",
+        tuple(look.actions),
+        "; ".join(look.problems),
+        min(look.retries, default=None),
+        waiting=bool(look.retries) and not look.actions,
+    )
+
+
 def _phase(order: Order, actual: Actual, mine: Mapping[str, ContainerDetails]) -> Phase:
     """`failed` says that a revision that never was launched does not start; it is tried again all the same."""
     loops = [
@@ -102,7 +120,7 @@ def waits_for_port(name: str, actual: Actual) -> bool:
     return refusal is not None and refusal.reason == "PortTaken"
 
 
-def _make(order: Order, missing: list[Container], actual: Actual, look: _Look) -> None:
+def _make(order: Order, missing: list[Container], actual: Actual, look: _Look, *, start: bool = True) -> None:
     assert order.app is not None
     ready = [c for c in missing if actual.waits.get(c.name, 0.0) <= 0.0]
     for c in missing:
@@ -111,7 +129,7 @@ def _make(order: Order, missing: list[Container], actual: Actual, look: _Look) -
             look.problems.append(_refused(c.name, actual))
     if ready and len(order.app.containers) > 1:
         look.actions.append(EnsureNetwork())
-    look.actions.extend(Create(c) for c in ready)
+    look.actions.extend(Create(c, start) for c in ready)
 
 
 def _keep_up(name: str, found: ContainerDetails, actual: Actual, look: _Look, *, replaceable: bool) -> None:

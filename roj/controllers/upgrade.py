@@ -1,8 +1,9 @@
 """Upgrade: one revision in the place of another that serves, as a pure function (DESIGN.md section 7, P9).
 
 The images are pulled first, while the old revision serves and is repaired. Then `start-first`: the new one is started
-beside it; or `stop-first`: the old one is stopped, and kept. It is given up when the new one is launched. Where that
-fails, the old one serves again, and the new one is not tried again before an operator sets it again.
+beside it; or `stop-first`: the new containers are made (Docker takes a port only at the start), the old ones stopped, and
+kept, and the new ones started. The old revision is given up when the new one is launched. Where that fails, the old one
+serves again, and the new one is not tried again before an operator sets it again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from roj.controllers.actions import Actual, Failure, Plan
 from roj.controllers.crashes import MANY
 from roj.controllers.ending import cleared, runs, stopped, superseded
 from roj.controllers.order import Order
-from roj.controllers.serve import GLANCE, HAIR, serve, waits_for_port
+from roj.controllers.serve import GLANCE, HAIR, prepare, serve, waits_for_port
 from roj.runtime.interface import ContainerDetails
 
 STALL = 120.0
@@ -35,23 +36,23 @@ def upgrade(order: Order, actual: Actual) -> Plan:
         return _meanwhile(order, actual, replace(_pulling(order, actual), actions=strays))
     if (failure := _exits(order, actual)) is not None:
         return Plan("failed", failure=failure)
-    if not starts_first(order):
-        ends = (*strays, *stopped(_serving(order, actual)))
-        if ends:
-            words = f"stops {order.of_serving().instance.app} for {order.instance.app}"
-            return Plan("stopping", ends, words, GLANCE)
-    step = serve(order, actual)
-    if step.phase == "launched":
-        return step
+    ends = () if starts_first(order) else tuple(stopped(_serving(order, actual)))
+    prepared = prepare(order, actual) if ends else None
+    step = prepared or serve(order, actual)
     left = order.app.launch_timeout - actual.tried
-    if left <= 0:
+    if left <= 0 and step.phase != "launched":
         words = f"not launched within {order.app.launch_timeout:g} s" + (
             f": {step.message}" if step.message else ""
         )
         return Plan("failed", failure=Failure("LaunchTimeout", words))
+    if ends and prepared is None:
+        words = f"stops {order.of_serving().instance.app} for {order.instance.app}"
+        return Plan("stopping", (*strays, *ends, *step.actions), words, GLANCE)
+    if step.phase == "launched":
+        return step
     after = left + HAIR if step.after is None else min(step.after, left + HAIR)
     step = replace(step, actions=(*strays, *step.actions), after=after)
-    return _meanwhile(order, actual, step) if starts_first(order) else step
+    return _meanwhile(order, actual, step) if prepared or starts_first(order) else step
 
 
 def kept(order: Order, actual: Actual) -> Plan:

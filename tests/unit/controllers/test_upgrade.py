@@ -11,8 +11,8 @@ from roj.api.app import AppReference
 from roj.api.instance import Goal, Instance, InstanceStatus, Write, changed, upgraded
 from roj.api.node import Drain, Mark
 from roj.controllers import labels
-from roj.runtime.interface import ContainerDetails
-from tests.unit.controllers.node import Node
+from roj.runtime.interface import ContainerDetails, ContainerSpec
+from tests.unit.controllers.node import CLUSTER, Node
 
 FIXED: dict[str, Any] = {"ports": [{"container": 80, "host": 8080}]}
 DYNAMIC: dict[str, Any] = {"ports": [{"container": 80}]}
@@ -89,6 +89,43 @@ def test_start_first_runs_both_until_the_new_one_is_launched_and_stop_first_neve
         assert node.only("web-a").ports[0].host == 8080
     elif container is DYNAMIC:
         assert node.only("web-a").ports[0].host != old.ports[0].host
+
+
+def test_stop_first_makes_the_new_containers_before_it_stops_the_old_ones(node: Node) -> None:
+    old = serving(node, **FIXED)
+    calls: list[str] = []
+    for name in ("create", "stop", "start"):
+        note(node, name, calls)
+    upgrade(node, "v2", **FIXED)
+    node.run(10)
+    assert calls == ["create", f"stop {old.id}", f"start {node.only('web-a').id}"]
+
+
+def note(node: Node, name: str, calls: list[str]) -> None:
+    """Write down every call of the runtime of that name."""
+    inner = getattr(node.docker, name)
+
+    def outer(what: Any, *more: Any) -> Any:
+        calls.append(f"{name} {what}" if isinstance(what, str) else name)
+        return inner(what, *more)
+
+    setattr(node.docker, name, outer)
+
+
+def test_while_the_new_containers_cannot_be_made_the_old_ones_serve(node: Node) -> None:
+    old = serving(node, **FIXED)
+    write = Write(node.still.new_id(), node.still.now())
+    record = upgraded(node.record("web-a"), write, app(node, "v2", **FIXED), {})
+    taken = labels.container_name(CLUSTER, record, "web")
+    stranger = node.docker.create(ContainerSpec(name=taken, image="web:v1"))
+    node.write(record)
+    node.run(30)
+    assert node.docker.container(old.id).state == "running"
+    assert node.docker.container(old.id).started_at == old.started_at, "it was never stopped"
+    node.run(50)
+    assert (status(node).phase, conditions(node)["RolledBack"]) == ("failed", "LaunchTimeout")
+    assert node.docker.container(old.id).started_at == old.started_at
+    node.docker.remove(stranger)
 
 
 def test_stop_first_keeps_the_dynamic_ports(node: Node) -> None:
