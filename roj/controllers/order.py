@@ -21,6 +21,7 @@ from roj.controllers.labels import Owned
 FINISHED_DAYS = 30
 FINISHED_LEAST = 1000
 """Undeploys are remembered for 30 days, and at least the last 1,000 (DESIGN.md section 3)."""
+FINISHED_LINEAGES = 50
 
 
 class FailedUpgrade(Part):
@@ -71,13 +72,17 @@ class Finished(Record):
     what: ClassVar[str] = "finished undeploys"
 
     uids: dict[str, Time] = Field(default_factory=dict)
+    lineages: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Changes that were obeyed of each, or lie below, of the last FINISHED_LINEAGES: none of them is a new order."""
 
-    def plus(self, uid: str, now: datetime) -> Finished:
+    def plus(self, uid: str, now: datetime, lineage: tuple[str, ...] = ()) -> Finished:
         """With one more, and without those that are older than FINISHED_DAYS and beyond the last FINISHED_LEAST."""
         newest = sorted({**self.uids, uid: now}.items(), key=lambda item: item[1], reverse=True)
         old = timedelta(days=FINISHED_DAYS)
+        lineages = {**self.lineages, uid: lineage or self.lineages.get(uid, ())}
         return Finished(
-            uids={u: when for n, (u, when) in enumerate(newest) if n < FINISHED_LEAST or now - when < old}
+            uids={u: when for n, (u, when) in enumerate(newest) if n < FINISHED_LEAST or now - when < old},
+            lineages={u: lineages[u] for u, _ in newest[:FINISHED_LINEAGES] if u in lineages},
         )
 
 

@@ -220,7 +220,9 @@ class Orders:
         with self._writing:
             finished = self._finished
             for uid in (*order.obeyed.lives, order.instance.uid):
-                finished = finished.plus(uid, self._environment.now())
+                own = uid == order.instance.uid
+                obeyed = dict.fromkeys((*order.instance.lineage, *order.obeyed.past)) if own else ()
+                finished = finished.plus(uid, self._environment.now(), tuple(obeyed)[:PAST])
             self._state.write("finished", finished.encode())
             with self._lock:
                 self._finished = finished
@@ -319,13 +321,13 @@ class Orders:
 
     def _verdict(self, order: Order | None, seen: Instance) -> str:
         with self._lock:
-            finished = self._finished.uids
+            finished, undeployed = self._finished.uids, self._finished.lineages.get(seen.uid, ())
         obeyed = None if order is None or order.resurrected else order.instance
         return judge(
             obeyed,
             finished,
             seen,
-            past=order.obeyed.past if order is not None else (),
+            past=(*undeployed, *(order.obeyed.past if order is not None else ())),
             held=order.held if order is not None else None,
             containers=self._labels_of(seen.id) if obeyed is None else (),
         )

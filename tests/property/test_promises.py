@@ -404,6 +404,19 @@ def test_promise(name: str) -> None:
 
 
 REGRESSIONS = {
+    # Set back twice after an undeploy: what had been obeyed last looked like an operator's write on top of the first.
+    "set-back-twice-after-an-undeploy": Scenario(
+        nodes=1,
+        schedule=Schedule(seed=1870843),
+        commands=(
+            Command(4.0, 0, "deploy", 0, "a", "plain"),
+            Command(45.0, 0, "stop", 0, "a", ""),
+            Command(85.0, 0, "start", 0, "a", ""),
+            Command(102.6, 1, "undeploy", 0, "a", "plain"),
+        ),
+        windows=(Window(57.4, 150.0, 0, "late", 1.0),),
+        happenings=(Happening(110.0, "restored-fresh", 0, 5), Happening(106.5, "restored", 0, 30)),
+    ),
     # Unclaimed at two looks of the collector, claimed between them: it was reaped as if it had been so all along.
     "unclaimed-claimed-unclaimed": Scenario(
         nodes=1,
