@@ -24,6 +24,8 @@ REVISIONS = 3
 """Revisions that a record carries in full (DESIGN.md section 2)."""
 HISTORY = 50
 """Changes of an instance that are kept for `roj history`."""
+HISTORY_SIZE = 16_000
+"""Bytes that they may have; the oldest are given up before: it is written with every change."""
 
 
 class Revision(Part):
@@ -183,8 +185,15 @@ class History(Record):
             revision=instance.revision.id, who=instance.who, when=instance.when, why=instance.why,
             at=instance.at, now=instance.now,
         )  # fmt: skip
-        before = self.entries if self.uid == instance.uid else ()
-        return History(uid=instance.uid, entries=(entry, *before)[:HISTORY])
+        before = tuple(
+            each for each in self.entries if self.uid == instance.uid and each.change != instance.change
+        )
+        entries = (entry, *before)[:HISTORY]
+        history = History(uid=instance.uid, entries=entries)
+        while len(entries) > 1 and len(history.encode()) > HISTORY_SIZE:
+            entries = entries[:-1]
+            history = History(uid=instance.uid, entries=entries)
+        return history
 
 
 @dataclass(frozen=True, slots=True)

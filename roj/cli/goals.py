@@ -35,11 +35,12 @@ def _command(goal: Goal, text: str) -> click.Command:
 def _set(
     context: click.Context, references: tuple[str, ...], goal: Goal, why: str, timeout: float | None
 ) -> None:
+    from roj.client.changes import Terms
     from roj.client.goals import set_goals
     from roj.client.waiting import Awaited
 
     with opened(context) as client:
-        changes = set_goals(client, references, goal, why)
+        changes = set_goals(client, references, goal, Terms(why=why))
         for change in changes:
             if change.removed:
                 say(f"{change.id} is removed: {change.node} was forgotten")

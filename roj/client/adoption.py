@@ -15,6 +15,7 @@ from roj.api.node import Node
 from roj.api.record import digest_of
 from roj.client import errors
 from roj.client.apps import guard_write
+from roj.client.changes import history_write
 from roj.client.client import Client
 from roj.client.cluster import holder
 from roj.client.goals import Change, change_of
@@ -46,9 +47,9 @@ class _Seen:
 def adopt(client: Client, reference: str, why: str = "") -> Change:
     """Write the record that the instance's node believes, as a new order on top of itself.
 
-    The reads of `find_targets`, then 5 (status, record, sentinel, app, guard), 1 more where the app has fixed ports,
-    and 1 write: the app, where the store lost it, its guard, the record, the claims. Where an operator wrote on top of
-    the believed record already, there is nothing to do: 2 reads.
+    The reads of `find_targets`, then 6 (status, record, sentinel, app, guard, history), 1 more where the app has fixed
+    ports, and 1 write: the app, where the store lost it, its guard, the record, the claims, the history. Where an
+    operator wrote on top of the believed record already, there is nothing to do: 2 reads.
 
     Raises:
         errors.NotFound, errors.Invalid: the reference means nothing, or several.
@@ -125,6 +126,7 @@ def _operations(client: Client, seen: _Seen, new: Instance) -> list[Operation]:
         guard_write(client, new.app.name, new.app.version, new.change),
         Create(key, new.encode()) if seen.entry is None else Swap(key, new.encode(), seen.entry.version),
         *_claims(client, seen, new, app),
+        history_write(client, new),
     ]
 
 

@@ -28,8 +28,8 @@ from roj.store.interface import (
     check_size,
 )
 
-MAX_HOST_PORTS = MAX_OPERATIONS - 4
-"""Fixed ports of one app: an instance is created with its claims at once, beside two checks and the guard."""
+MAX_HOST_PORTS = MAX_OPERATIONS - 5
+"""Fixed ports of one app: an instance is created with claims and history at once, beside two checks and the guard."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from roj.api import keys
 from roj.api.app import App, AppReference
@@ -19,6 +20,34 @@ from roj.client.apps import StoredApp, guard_write, pinned_images
 from roj.client.client import Client
 from roj.client.cluster import holder
 from roj.store.interface import Check, Create, Discard, Entry, Operation, Set, Swap
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """When and why a change is made."""
+
+    why: str = ""
+    at: datetime | None = None
+    """The nodes do not act on it before, by their own clocks."""
+    now: bool = False
+    """It does not wait for maintenance windows."""
+    if_change: str = ""
+    """Only where the newest change of the instance begins so."""
+
+    def write(self, client: Client) -> Write:
+        """A new write on these terms, under an id of its own."""
+        environment = client.environment
+        return Write(environment.new_id(), environment.now(), client.who, self.why, self.at, self.now)
+
+    def overtaken(self, instance: Instance) -> str:
+        """Why they do not allow to change `instance`, in words; empty: they do."""
+        if instance.change.startswith(self.if_change):
+            return ""
+        return f"was changed since: its newest change is {instance.change}"
+
+
+PLAIN = Terms()
+"""At once, without a reason, whatever was changed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +102,22 @@ def rollback_of(client: Client, entry: Entry, before: Instance, revision: Revisi
 
 def history_write(client: Client, instance: Instance) -> Operation:
     """The write of an instance's history, to go with every write of its record: 1 request."""
+    return history_plus(read_history(client, instance.node, instance.id), instance)
+
+
+def history_plus(history: History | None, instance: Instance) -> Operation:
+    """The same where the history is known; None: there is none, as of every new instance."""
     key = keys.history(instance.node, instance.id)
-    entry = client.store.get(key)
-    try:
-        history = History.decode(entry.value) if entry is not None else None
-    except UnreadableRecord:
-        history = None  # begun anew: it is for people to read
     return Set(key, (history or History(uid=instance.uid)).plus(instance).encode())
+
+
+def read_history(client: Client, node: str, id: str) -> History | None:
+    """What was written of the changes of the id: 1 request. One that does not parse is begun anew: it is for people."""
+    entry = client.store.get(keys.history(node, id), consistent=True)
+    try:
+        return History.decode(entry.value) if entry is not None else None
+    except UnreadableRecord:
+        return None
 
 
 def _change(client: Client, entry: Entry, before: Instance, after: Instance, app: StoredApp) -> Change:

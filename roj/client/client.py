@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from roj.client import errors
 from roj.environment import Environment
-from roj.store.interface import Conflict, Operation, Store, StoreUnavailable
+from roj.store.interface import Conflict, Operation, Store, StoreUnavailable, check_size
 
 PATIENCE = 10.0
 """Seconds after which an operation gives up on the store."""
@@ -26,9 +26,12 @@ class Client:
     store: Store
     environment: Environment
     who: str = ""
+    dry_run: bool = False
+    """Everything is looked at and refused as ever, and nothing is written."""
 
     def write(self, operations: Sequence[Operation], applied: Callable[[], bool], *, otherwise: str) -> None:
-        """Run a transaction: 1 request; and find out what became of it where its answer is lost: 1 or 2 more a try.
+        """Run a transaction: 1 request, none in a dry run; and find out what became of it where its answer is lost: 1 or
+        2 more a try.
 
         It is repeated only after a look that did not find it, and its preconditions do not hold a second time: one
         that was on its way all along is not applied twice.
@@ -40,8 +43,12 @@ class Client:
 
         Raises:
             roj.store.interface.Conflict: a precondition did not hold; nothing was written.
+            roj.store.interface.TooLarge: the store does not take so much at once.
             errors.Unreachable: no answer within PATIENCE; it may have been written.
         """
+        if self.dry_run:
+            check_size(operations)
+            return
         environment = self.environment
         deadline = environment.monotonic() + PATIENCE
         delay, unsure = 0.1, False

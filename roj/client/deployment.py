@@ -12,6 +12,7 @@ from roj.api.names import new_instance_id
 from roj.client import errors
 from roj.client.admission import Request, admitted, existing_instance, refusals_of_nodes
 from roj.client.apps import StoredApp, get_app, guard_write, pinned_images
+from roj.client.changes import history_plus
 from roj.client.client import Client
 from roj.client.cluster import Cluster, read_cluster
 from roj.client.records import has_change
@@ -55,7 +56,7 @@ def deploy(
     created: Callable[[Launch], None] = lambda _: None,
     faults: Sequence[Fault] = (),
 ) -> list[Launch]:
-    """Launch `count` instances of an app on each node: 4 reads, then 1 read and 1 write a node and 61 instances.
+    """Launch `count` instances of an app on each node: 4 reads, then 1 read and 1 write a node and 30 instances.
 
     Everything is checked before the first write, and every fault is told at once. A node that is away gets its order
     when it is back.
@@ -93,8 +94,9 @@ def deploy(
     return launches
 
 
-ROOM = MAX_OPERATIONS - 3
-"""Instances of one transaction, beside its two checks and the guard; one with fixed ports is alone in its own."""
+ROOM = (MAX_OPERATIONS - 3) // 2
+"""Instances of one transaction, each with its history, beside two checks and the guard; one with fixed ports is alone in
+its own."""
 
 
 def _found(instance: Instance, cluster: Cluster) -> Launch:
@@ -179,14 +181,16 @@ def _new_batch(
     return _Batch(node, environment.new_id(), ids)
 
 
-def _writes(client: Client, app: StoredApp, batch: _Batch, images: dict[str, str], why: str) -> list[Create]:
-    writes = []
+def _writes(
+    client: Client, app: StoredApp, batch: _Batch, images: dict[str, str], why: str
+) -> list[Operation]:
+    writes: list[Operation] = []
     for id, uid in batch.ids.items():
         write = Write(batch.change, client.environment.now(), client.who, why)
         instance = new_instance(
             id=id, node=batch.node, uid=uid, write=write, app=app.reference, images=images
         )
-        writes.append(Create(keys.instance(batch.node, id), instance.encode()))
+        writes += [Create(keys.instance(batch.node, id), instance.encode()), history_plus(None, instance)]
         claim = PortClaim(uid=uid, instance=id).encode()
         writes += [
             Create(keys.port(batch.node, protocol, port), claim)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from roj.api import keys
-from roj.api.instance import Goal, Instance, Write, changed
+from roj.api.instance import Goal, History, Instance, changed
 from roj.client import errors
+from roj.client.changes import PLAIN, Terms, history_plus, read_history
 from roj.client.client import Client
 from roj.client.records import has_change
 from roj.client.references import Target, find_targets, with_status
@@ -35,9 +36,10 @@ class Change:
     """Its node was forgotten: it was undeployed without it."""
 
 
-def set_goals(client: Client, references: Sequence[str], goal: Goal, why: str = "") -> list[Change]:
-    """Set the goal of instances: the reads of `find_targets`, 1 for each node, and 1 write for 64 instances. An undeploy
-    reads 1 more for a node that is away; if that was forgotten, its instances are removed at once (see `removal`).
+def set_goals(client: Client, references: Sequence[str], goal: Goal, terms: Terms = PLAIN) -> list[Change]:
+    """Set the goal of instances: the reads of `find_targets`, 1 for each node and each instance, and 1 write for 32
+    instances. An undeploy reads 1 more for a node that is away; if that was forgotten, its instances are removed at once
+    (see `removal`).
 
     Every reference is resolved, and every refusal found, before the first write. The claims on ports stay until the
     agent has undeployed it. An unclaimed instance is undeployed by the record that its node believes. One that has the
@@ -45,23 +47,26 @@ def set_goals(client: Client, references: Sequence[str], goal: Goal, why: str = 
 
     Raises:
         errors.NotFound, errors.Invalid: a reference means nothing, or several.
-        errors.Conflict: an instance is being undeployed, has no record, or others wrote first again and again.
+        errors.Conflict: an instance is being undeployed, has no record, was changed against the terms, or others wrote
+            first again and again.
         errors.Unreachable: no answer to a write in time.
     """
     targets = [_looked_at(client, target, goal) for target in find_targets(client, references)]
     away = _away(client, targets)
     gone = {node: forgotten(client, node) for node in away} if goal == "undeploy" else {}
     for target in targets:
-        _refuse(target, goal, without=gone.get(target.node) is not None)
-    changes: dict[str, Change] = {}
+        _refuse(target, goal, terms, without=gone.get(target.node) is not None)
+    done: dict[str, Change] = {}
     for target in targets:
         if (sentinel := gone.get(target.node)) is not None:
-            remove(client, target, sentinel, why)
-            changes[target.name] = _removed(target)
-    for batch in _batches([target for target in targets if target.name not in changes]):
-        for change in _set(client, batch, goal, why):
-            changes[f"{change.node}/{change.id}"] = replace(change, away=change.node in away)
-    return [changes[target.name] for target in targets]
+            remove(client, target, sentinel, terms.why)
+            done[target.name] = _removed(target)
+    left = [target for target in targets if target.name not in done]
+    histories = _histories(client, [target for target in left if not _is_so(target, goal)])
+    for batch in _batches(left, histories):
+        for change in _set(client, batch, histories, goal, terms):
+            done[f"{change.node}/{change.id}"] = replace(change, away=change.node in away)
+    return [done[target.name] for target in targets]
 
 
 def _looked_at(client: Client, target: Target, goal: Goal) -> Target:
@@ -70,18 +75,26 @@ def _looked_at(client: Client, target: Target, goal: Goal) -> Target:
     return target if instance is not None and instance.goal != goal else with_status(client, target)
 
 
-def _held(target: Target) -> bool:
-    """Its node holds at an older order: the same goal again is an order all the same, and ends that."""
-    return target.status is not None and target.status.phase == "held"
+def _is_so(target: Target, goal: Goal) -> bool:
+    """It has the goal, and its node does not hold at an older order: else the same again is an order, and ends that."""
+    instance = target.desired()
+    held = target.status is not None and target.status.phase == "held"
+    return instance is not None and instance.goal == goal and not held
 
 
-def _batches(targets: Sequence[Target]) -> list[list[Target]]:
+def _histories(client: Client, targets: Sequence[Target]) -> dict[str, History | None]:
+    return {target.name: read_history(client, target.node, target.id) for target in targets}
+
+
+def _batches(targets: Sequence[Target], histories: Mapping[str, History | None]) -> list[list[Target]]:
     """As few transactions as the store's limits allow."""
     batches: list[list[Target]] = []
     size = 0
     for target in targets:
         length = len(target.entry.value) if target.entry is not None else FULL // MAX_OPERATIONS
-        if not batches or len(batches[-1]) >= MAX_OPERATIONS or size + length > FULL:
+        history = histories.get(target.name)
+        length += len(history.encode()) if history is not None else 0
+        if not batches or len(batches[-1]) >= MAX_OPERATIONS // 2 or size + length > FULL:
             batches.append([])
             size = 0
         batches[-1].append(target)
@@ -89,7 +102,7 @@ def _batches(targets: Sequence[Target]) -> list[list[Target]]:
     return batches
 
 
-def _refuse(target: Target, goal: Goal, *, without: bool = False) -> None:
+def _refuse(target: Target, goal: Goal, terms: Terms, *, without: bool = False) -> None:
     """`without`: it is removed without its node, which then need not say what it believes."""
     instance = target.desired()
     if instance is None and goal != "undeploy":
@@ -107,12 +120,21 @@ def _refuse(target: Target, goal: Goal, *, without: bool = False) -> None:
             f"{target.name} is being undeployed, and that is not taken back",
             hint=f"`roj deploy {instance.app} {target.node}` launches it anew.",
         )
+    believed = target.status.believed if target.status is not None else None
+    known = instance or believed
+    if known is not None and (overtaken := terms.overtaken(known)):
+        raise errors.Conflict(f"{target.name} {overtaken}")
 
 
-def _set(client: Client, targets: Sequence[Target], goal: Goal, why: str) -> list[Change]:
+def _set(
+    client: Client,
+    targets: Sequence[Target],
+    histories: dict[str, History | None],
+    goal: Goal,
+    terms: Terms,
+) -> list[Change]:
     """One transaction, made anew as long as others write first."""
-    environment = client.environment
-    change = environment.new_id()  # the same for every try: whichever the store took, it is recognised
+    write = terms.write(client)  # the same for every try: whichever the store took, it is recognised
     current = list(targets)
     done: dict[str, Change] = {}
 
@@ -121,22 +143,19 @@ def _set(client: Client, targets: Sequence[Target], goal: Goal, why: str) -> lis
         operations: list[Operation] = []
         written: dict[str, Change] = {}
         for target in current:
-            _refuse(target, goal)
             instance = target.desired()
-            if (
-                instance is not None
-                and instance.goal == goal
-                and (change in instance.lineage or not _held(target))
-            ):
-                ours = change in instance.lineage
+            ours = instance is not None and write.change in instance.lineage
+            if not ours:
+                _refuse(target, goal, terms)
+            if instance is not None and (ours or _is_so(target, goal)):
                 done[target.name] = change_of(instance, written=ours)
                 continue
-            before = instance or _believed(target)
-            new = changed(before, Write(change, environment.now(), client.who, why), goal)
+            new = changed(instance or _believed(target), write, goal)
             key, value = keys.instance(target.node, target.id), new.encode()
-            operations.append(
-                Create(key, value) if target.entry is None else Swap(key, value, target.entry.version)
-            )
+            operations += [
+                Create(key, value) if target.entry is None else Swap(key, value, target.entry.version),
+                history_plus(histories[target.name], new),
+            ]
             written[target.name] = change_of(new)
         if not operations:
             return True
@@ -144,11 +163,12 @@ def _set(client: Client, targets: Sequence[Target], goal: Goal, why: str) -> lis
         try:
             client.write(
                 operations,
-                lambda: has_change(client, first, change),
+                lambda: has_change(client, first, write.change),
                 otherwise="`roj instances` shows the goals; the same again is safe.",
             )
         except Conflict:
             current = _again(client, current, written, goal, done)
+            histories.update(_histories(client, current))
             return False
         done.update(written)
         return True

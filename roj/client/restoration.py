@@ -15,6 +15,7 @@ from roj.api.record import Record, digest_of
 from roj.client import errors
 from roj.client.apps import guard_write
 from roj.client.audit import audit
+from roj.client.changes import history_write
 from roj.client.client import Client
 from roj.client.cluster import holder
 from roj.client.snapshot import Unreadable, decoded
@@ -48,7 +49,7 @@ def restore(
     dry_run: bool = False,
     why: str = "",
 ) -> list[Restored]:
-    """Put back cluster id, node, apps, and instances with their claims: 2 to 5 reads and 1 write for each; 1 list and 1
+    """Put back cluster id, node, apps, and instances with their claims: 2 to 6 reads and 1 write for each; 1 list and 1
     write more for an event that tells of it.
 
     An instance is put back as it was obeyed, under the same change id: to its node it is the same order. It comes with
@@ -175,7 +176,11 @@ def _put_instance(client: Client, instance: Instance, app: App | None, *, dry_ru
         if dry_run:
             return told("created")
         stored = client.store.get(keys.app(instance.app.name, instance.app.version), consistent=True)
-        operations: list[Operation] = [Create(key, instance.encode()), *claims]
+        operations: list[Operation] = [
+            Create(key, instance.encode()),
+            *claims,
+            history_write(client, instance),
+        ]
         if stored is not None:
             change = client.environment.new_id()
             guard = guard_write(client, instance.app.name, instance.app.version, change)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from roj.api import keys
 from roj.api.faults import Fault
 from roj.api.instance import Goal, Instance, InstanceStatus, Revision, Write
 from roj.client import changes, errors
 from roj.client.apps import StoredApp, get_app, pinned_images
+from roj.client.changes import PLAIN, Terms
 from roj.client.client import Client
 from roj.client.records import has_change
 from roj.client.references import Target, find_targets, with_status
@@ -35,26 +35,13 @@ class Upgrade:
     """Its node is away: it does it when it is back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """When and why a change is made."""
-
-    why: str = ""
-    at: datetime | None = None
-    """The nodes do not act on it before, by their own clocks."""
-    now: bool = False
-    """It does not wait for maintenance windows."""
-    if_change: str = ""
-    """Only where the newest change of the instance begins so."""
-
-
 def upgrade(
     client: Client,
     name: str,
     version: str,
     references: Sequence[str],
     *,
-    terms: Terms = Terms(),
+    terms: Terms = PLAIN,
     other_app: bool = False,
     dry_run: bool = False,
     told: Callable[[Upgrade], None] = lambda _: None,
@@ -96,7 +83,7 @@ def roll_back(
     references: Sequence[str],
     *,
     to: int | None = None,
-    terms: Terms = Terms(),
+    terms: Terms = PLAIN,
     dry_run: bool = False,
     told: Callable[[Upgrade], None] = lambda _: None,
 ) -> list[Upgrade]:
@@ -162,11 +149,9 @@ def _write_all(
     told: Callable[[Upgrade], None],
 ) -> list[Upgrade]:
     """Prepare all, so that every refusal comes before the first write; then write one after another."""
-    environment = client.environment
     prepared = []
     for target in targets:
-        change = environment.new_id()  # the same for every try: whichever the store took, it is recognised
-        write = Write(change, environment.now(), client.who, terms.why, terms.at, terms.now)
+        write = terms.write(client)  # the same for every try: whichever the store took, it is recognised
         prepared.append((target, write, prepare(target, write)))
     present: dict[str, bool] = {}
     for target in targets:
@@ -254,8 +239,8 @@ def _refuse(targets: Sequence[Target], terms: Terms, name: str | None) -> None:
             faults.append(
                 Fault(target.name, f"runs {instance.app}, an app of another name (--other-app means it)")
             )
-        elif terms.if_change and not instance.change.startswith(terms.if_change):
-            faults.append(Fault(target.name, f"was changed since: its newest change is {instance.change}"))
+        elif overtaken := terms.overtaken(instance):
+            faults.append(Fault(target.name, overtaken))
     if len(faults) == 1:
         raise errors.Conflict(f"{faults[0]}")
     if faults:

@@ -275,7 +275,7 @@ class Deploy:
             if claim.uid == order.instance.uid:
                 # No Delete: that is two of the transaction's 64 operations.
                 operations.append(Discard(entry.key))
-        operations.append(Discard(status))
+        operations += [Discard(keys.history(order.instance.node, order.id)), Discard(status)]
         self._reporter.transact(
             operations,
             retire=(status,),

@@ -10,6 +10,7 @@ from roj.api import keys
 from roj.api.instance import Instance, PortClaim
 from roj.client.adoption import adopt
 from roj.client.apps import create_app, get_app
+from roj.client.changes import Terms
 from roj.client.deployment import deploy
 from roj.client.errors import Conflict, Invalid, NotFound
 from roj.client.goals import set_goals
@@ -68,7 +69,7 @@ def test_a_goal_keeps_revision_and_claims(deployed: World) -> None:
     before = deployed.get("n1", "web")
     claims = deployed.claims()
     deployed.clock.sleep(60)
-    set_goals(deployed.client, ["web"], "stop", "maintenance")
+    set_goals(deployed.client, ["web"], "stop", Terms(why="maintenance"))
     after = deployed.get("n1", "web")
     assert after.revisions == before.revisions
     assert (after.goal, after.generation, after.why, after.who) == ("stop", 2, "maintenance", "anna@desk")
@@ -144,7 +145,7 @@ def test_many_goals_go_in_few_transactions(world: World) -> None:
     launches = deploy(world.client, "job", "v1", ["n1"], count=100)
     changes = set_goals(world.client, [launch.id for launch in launches], "stop")
     assert [change.id for change in changes] == [launch.id for launch in launches]
-    assert len({instance.change for instance in world.instances()}) == 2
+    assert len({instance.change for instance in world.instances()}) == 4
 
 
 # --- unclaimed and held ---
@@ -155,7 +156,7 @@ def test_an_unclaimed_instance_is_only_adopted_or_undeployed(deployed: World) ->
     with pytest.raises(Conflict, match="unclaimed") as refused:
         set_goals(deployed.client, ["web"], "stop")
     assert "roj adopt" in refused.value.hint
-    (change,) = set_goals(deployed.client, ["web"], "undeploy", "not ours")
+    (change,) = set_goals(deployed.client, ["web"], "undeploy", Terms(why="not ours"))
     after = deployed.get("n1", "web")
     assert change.uid == before.uid
     assert (after.goal, after.generation, after.why) == ("undeploy", 2, "not ours")
@@ -174,7 +175,7 @@ def test_an_unclaimed_instance_of_which_its_node_knows_nothing(deployed: World) 
 def test_adopting_puts_back_record_app_guard_and_claims(deployed: World) -> None:
     before = unclaimed(deployed, "n1", "web")
     app = get_app(deployed.client, "web", "v1").app
-    deployed.wipe(keys.APPS, keys.APP_USE, keys.ports("n1"), keys.instances("n2"), keys.ports("n2"))
+    deployed.wipe(keys.APPS, keys.APP_USE, keys.ports("n1"), keys.desired("n2"), f"{keys.ROOT}history/n2/")
     change = adopt(deployed.client, "n1/web", "the store was lost")
     after = deployed.get("n1", "web")
     assert (change.written, change.generation) == (True, 2)

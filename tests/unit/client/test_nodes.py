@@ -13,6 +13,7 @@ from roj.api.node import LINEAGE, Mark, Node
 from roj.api.selector import parse_selector
 from roj.client import nodes
 from roj.client.apps import create_app
+from roj.client.changes import Terms
 from roj.client.client import Client
 from roj.client.deployment import deploy
 from roj.client.errors import Conflict, NotFound, Unreachable
@@ -185,7 +186,7 @@ def test_an_undeploy_on_a_node_that_is_away_waits_for_it_and_on_a_forgotten_one_
     assert waits.away and not waits.removed
     assert away.find("n3", "web-a") is not None
     forget(away, "n3")
-    (done,) = set_goals(away.client, ["web-a"], "undeploy", "it burnt")
+    (done,) = set_goals(away.client, ["web-a"], "undeploy", Terms(why="it burnt"))
     assert done.removed
     left = [
         entry.key

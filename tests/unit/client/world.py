@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from roj.api import keys
 from roj.api.app import App, AppReference, AppSpec
-from roj.api.instance import AppUse, Instance, InstanceStatus, PortClaim
+from roj.api.instance import AppUse, History, Instance, InstanceStatus, PortClaim
 from roj.api.node import Cluster, MachineIdentity, Mark, Node
 from roj.client.client import Client
 from roj.environment import Condition, Event, Lock, RealEnvironment, Thread
@@ -213,6 +213,7 @@ class World:
         """What an agent does when it has undeployed: the record, its claims and its status go."""
         self.drop(keys.instance(node, id))
         self.drop(keys.instance_status(node, id))
+        self.drop(keys.history(node, id))
         for entry in self.store.list(keys.ports(node)).entries:
             if PortClaim.decode(entry.value).instance == id:
                 self.drop(entry.key)
@@ -253,6 +254,10 @@ class World:
             if "/instances/" in entry.key
         ]
 
+    def history(self, node: str, id: str) -> History | None:
+        entry = self.store.get(keys.history(node, id))
+        return History.decode(entry.value) if entry is not None else None
+
     def apps(self) -> dict[AppReference, App]:
         found = {}
         for entry in self.store.list(keys.APPS).entries:
@@ -292,6 +297,10 @@ def violations(world: World) -> Iterator[str]:
     apps = world.apps()
     wanted: dict[str, str] = {}
     for instance in instances:
+        history = world.history(instance.node, instance.id)
+        told = [entry.change for entry in history.entries] if history is not None else []
+        if told[:1] != [instance.change] or len(dict.fromkeys(told)) < len(told):
+            yield f"the history of {instance.id} has the changes {told}, and its record {instance.lineage}"
         if instance.app not in apps:
             yield f"{instance.id} refers to an app that is not there"
             continue
@@ -306,6 +315,11 @@ def violations(world: World) -> Iterator[str]:
     claims = {key: claim.uid for key, claim in world.claims().items()}
     if claims != wanted:
         yield f"claims {claims}, and wanted are {wanted}"
+    places = [(instance.node, instance.id) for instance in instances]
+    for entry in world.store.list(keys.ROOT + "history/").entries:
+        node, _, id = entry.key.removeprefix(keys.ROOT + "history/").partition("/")
+        if (node, id) not in places:
+            yield f"a history is left of {node}/{id}"
     references = [(app.name, app.version) for app in apps]
     for entry in world.store.list(keys.APP_USE).entries:
         name, _, version = entry.key.removeprefix(keys.APP_USE).partition("/")

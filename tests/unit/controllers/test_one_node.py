@@ -7,6 +7,7 @@ import pytest
 from roj.api import keys
 from roj.api.instance import InstanceStatus, PortClaim
 from roj.api.record import Record
+from roj.client.apps import MAX_HOST_PORTS
 from roj.controllers.crashes import Slot
 from roj.runtime.interface import RestartPolicy, StartRefused
 from tests.unit.controllers.node import Node
@@ -337,11 +338,11 @@ def test_an_order_that_comes_while_another_is_carried_out_is_not_called_launched
 
 
 def test_an_undeploy_gives_back_as_many_ports_as_an_app_may_claim(node: Node) -> None:
-    ports = [{"container": 1000 + number, "host": 9000 + number} for number in range(60)]
+    ports = [{"container": 1000 + number, "host": 9000 + number} for number in range(MAX_HOST_PORTS)]
     instance = node.launch(
         "web-a", node.create("web", "v1", [{"name": "web", "image": "web:1", "ports": ports}])
     )
-    for number in range(60):
+    for number in range(MAX_HOST_PORTS):
         claim = PortClaim(uid=instance.uid, instance="web-a")
         node.world.put(keys.port("n1", "tcp", 9000 + number), claim.encode())
     node.run(10)
