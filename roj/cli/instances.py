@@ -48,13 +48,14 @@ def instances(context: click.Context, node: str | None, selector: tuple[str, ...
     roj instances -o wide
     roj instances -o json | jq -r '.[] | select(.phase != "launched") | .id'
 
+    APP is what should run; `web:v2 (web:v1)`: web:v1 is what serves yet, or again where web:v2 failed.
     GENERATION counts the changes; `1/2` is: two were ordered, the node has acted on the first; `0/1`: on none yet.
     SINCE is how long it has been in this phase; MESSAGE has the time of day of the next try, by this machine's clock.
 
     \b
     JSON: a list of {id, node, app, goal, phase, generation, observed_generation, ports: {"80/tcp": 8080}, restarts,
-    since, message, containers: [{name, id, image, state, ports}], uid, observed_app, next_try, conditions, changed:
-    {who, when, why}}
+    since, message, containers: [{name, id, image, state, ports}], uid, observed_app, change, next_try, conditions,
+    changed: {who, when, why}}
     """
     faults: list[Fault] = []
     meant = selector_of(selector, faults)
@@ -73,7 +74,7 @@ def instance_table(now: datetime) -> Table[InstanceRow]:
         columns=(
             Column("ID", lambda row: row.id),
             Column("NODE", lambda row: row.node),
-            Column("APP", lambda row: row.app),
+            Column("APP", apps),
             Column("GOAL", lambda row: row.goal),
             Column("PHASE", lambda row: row.phase, style=lambda row: STYLES.get(row.phase, "")),
             Column("GENERATION", generation),
@@ -81,7 +82,7 @@ def instance_table(now: datetime) -> Table[InstanceRow]:
             Column("RESTARTS", lambda row: str(row.restarts)),
             Column("SINCE", lambda row: age(row.since, now)),
             Column("UID", lambda row: row.uid, wide=True),
-            Column("OBSERVED", lambda row: row.observed_app, wide=True),
+            Column("CHANGE", lambda row: row.change, wide=True),
             Column("CONTAINERS", containers, wide=True),
             Column("NEXT-TRY", lambda row: ahead(row.next_try, now), wide=True),
             Column("MESSAGE", lambda row: with_next_try(row.message, row.next_try, now), folds=True),
@@ -89,6 +90,12 @@ def instance_table(now: datetime) -> Table[InstanceRow]:
         fields=instance_fields,
         name=lambda row: row.id,
     )
+
+
+def apps(row: InstanceRow) -> str:
+    """`web:v2`; where its node has another, `web:v2 (web:v1)`."""
+    differs = row.observed_app and row.observed_app != row.app
+    return f"{row.app} ({row.observed_app})" if differs else row.app
 
 
 def generation(row: InstanceRow) -> str:
@@ -137,6 +144,7 @@ def instance_fields(row: InstanceRow) -> dict[str, Any]:
         ],
         "uid": row.uid,
         "observed_app": row.observed_app or None,
+        "change": row.change or None,
         "next_try": time_of(row.next_try),
         "conditions": [condition.model_dump(mode="json") for condition in row.conditions],
         "changed": {"who": row.who, "when": time_of(row.when), "why": row.why},

@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "stop": Entry("roj.cli.goals:stop", "Stop instances and keep them."),
         "upgrade": Entry("roj.cli.upgrade:upgrade", "Give instances another app, in place."),
         "rollback": Entry("roj.cli.upgrade:rollback", "Go back to the app before."),
+        "history": Entry("roj.cli.history:history", "List what was done to an instance."),
         "undeploy": Entry("roj.cli.goals:undeploy", "Stop instances and remove them."),
         "wait": Entry("roj.cli.wait:wait", "Wait until instances are launched, stopped or gone."),
         "adopt": Entry("roj.cli.goals:adopt", "Write down as wanted what a node reports."),

@@ -2,8 +2,8 @@
 
     app        1 get of the app and 1 of its guard, lists of its pins, of `desired/` and of `observed/`: 5 requests
     node       lists of its wanted and its reported state, and of its events: 3
-    instance   `NODE/ID`: lists of that node's wanted and reported state and events, then 1 get of the app and a list of
-               its pins: 5. An id alone: the same with both lists over all nodes.
+    instance   `NODE/ID`: lists of that node's wanted and reported state and events, then gets of the app and the history
+               and a list of its pins: 6. An id alone: the same with both lists over all nodes.
 
 The result is plain data (dictionaries, lists, texts, numbers), for JSON. A record that does not parse is
 `{"unreadable": why, "key": ..., "stored": its text}`.
@@ -16,11 +16,12 @@ from typing import Any
 
 from roj.api import keys
 from roj.api.app import App, AppReference, Pin
-from roj.api.instance import AppUse, Instance
+from roj.api.instance import AppUse, Instance, InstanceStatus
 from roj.api.names import parse_app_reference
 from roj.api.record import Record, digest_of
-from roj.client.errors import Invalid, NotFound
+from roj.client.errors import Failed, Invalid, NotFound
 from roj.client.event_view import Subject, event_rows
+from roj.client.history import history_rows
 from roj.client.reading import listed
 from roj.client.references import find_row
 from roj.client.rows import InstanceRow, instance_rows, node_row
@@ -131,8 +132,23 @@ def inspect_instance(store: Store, reference: str) -> Data:
         "app_record": _stored(decoded(App, entry)) if entry is not None else None,
         "pins": _pins(store, *app) if app is not None else {},
         "claims": {port: _stored(claim) for port, claim in claims.items()},
+        "revisions": [each.model_dump(mode="json") for each in wanted.revisions]
+        if isinstance(wanted, Instance)
+        else [],
+        "outcomes": [each.model_dump(mode="json") for each in status.outcomes]
+        if isinstance(status, InstanceStatus)
+        else [],
+        "history": _history(store, snapshot, name),
         "events": _events(listed(store, keys.events(row.node)).entries, row.id),
     }
+
+
+def _history(store: Store, snapshot: Snapshot, name: InstanceName) -> list[Data]:
+    try:
+        rows = history_rows(store, snapshot, *name)
+    except Failed as problem:
+        return [{"unreadable": problem.message}]
+    return [row.entry.model_dump(mode="json") for row in rows]
 
 
 def _app_of(wanted: Instance | Unreadable | None, row: InstanceRow) -> tuple[str, str] | None:

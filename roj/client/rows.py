@@ -43,6 +43,8 @@ class InstanceRow:
     conditions: tuple[Condition, ...] = ()
     uid: str = ""
     observed_app: str = ""
+    change: str = ""
+    """Id of the newest change."""
     who: str = ""
     when: datetime | None = None
     why: str = ""
@@ -213,6 +215,7 @@ def instance_row(snapshot: Snapshot, name: InstanceName, standing: Standing) -> 
         conditions=seen.conditions if seen is not None else (),
         uid=desired.uid if desired is not None else seen.uid if seen is not None else "",
         observed_app=str(seen.app) if seen is not None and seen.app is not None else "",
+        change=desired.change if desired is not None else "",
         who=desired.who if desired is not None else "",
         when=desired.when if desired is not None else None,
         why=desired.why if desired is not None else "",

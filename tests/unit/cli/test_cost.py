@@ -9,6 +9,7 @@ import pytest
 
 from roj.api import keys
 from roj.client.event_view import events
+from roj.client.history import instance_history
 from roj.client.inspection import inspect_app, inspect_instance, inspect_node
 from roj.client.view import View
 from roj.store.interface import Entry, Listing, Store
@@ -48,9 +49,16 @@ APP = [keys.app("web", "v1"), keys.pins("web", "v1")]
         (events, [keys.EVENTS]),
         (lambda store: events(store, "n1/a"), [keys.events("n1")]),
         (lambda store: events(store, "b"), [keys.EVENTS, *ALL]),
+        (lambda store: instance_history(store, "n1/a"), [*OF_N1, keys.history("n1", "a")]),
         (lambda store: inspect_node(store, "n1"), [*OF_N1, keys.events("n1")]),
-        (lambda store: inspect_instance(store, "n1/a"), [*OF_N1, *APP, keys.events("n1")]),
-        (lambda store: inspect_instance(store, "a"), [*ALL, *APP, keys.events("n1")]),
+        (
+            lambda store: inspect_instance(store, "n1/a"),
+            [*OF_N1, *APP, keys.history("n1", "a"), keys.events("n1")],
+        ),
+        (
+            lambda store: inspect_instance(store, "a"),
+            [*ALL, *APP, keys.history("n1", "a"), keys.events("n1")],
+        ),
         (lambda store: inspect_app(store, "web:v1"), [*APP, keys.app_use("web", "v1"), *ALL]),
     ],
 )

@@ -52,7 +52,7 @@ def test_a_launched_instance_is_in_every_form(seed: Seed) -> None:
     ]  # fmt: skip
     assert line.split()[:8] == ["web-abcde", "n1", "web:v1", "start", "launched", "1", "8080->80/tcp", "0"]
     titles, line = seed.roj("instances", "n1", "-o", "wide").lines
-    assert {"UID", "OBSERVED", "CONTAINERS", "NEXT-TRY"} < set(titles.split())
+    assert {"UID", "CHANGE", "CONTAINERS", "NEXT-TRY"} < set(titles.split())
     assert "web:running(ffffffffffff)" in line
     assert seed.roj("instances", "-o", "name").out == "web-abcde\n"
     assert "phase: launched" in seed.roj("instances", "-o", "yaml").out

@@ -105,7 +105,7 @@ def test_a_history_keeps_within_its_bounds_however_much_is_said(deployed: World)
     assert len(history.entries) <= HISTORY
     set_goals(deployed.client, ["web"], "stop")
     for word in ("start", "stop", "start"):
-        set_goals(deployed.client, ["web"], word, Terms(why="x" * 5000))  # type: ignore[arg-type]  # of literals
+        set_goals(deployed.client, ["web"], word, Terms(why="x" * 5000))
     history = deployed.history("n1", "web")
     assert history is not None
     assert len(history.encode()) <= HISTORY_SIZE
