@@ -53,7 +53,7 @@ def test_history_has_every_change_newest_first_with_its_outcome(changed: Seed) -
     assert (rows[0]["at"], rows[0]["now"]) == (None, False)
     assert changed.roj("history", "n1/web", "-o", "name").out == "3\n2\n1\n"
     titles, first, *_ = changed.roj("history", "we").lines
-    assert titles.split() == "GENERATION APP GOAL OUTCOME TOOK AGE WHO WHY MESSAGE".split()
+    assert titles.split() == ["GENERATION", "APP", "GOAL", "OUTCOME", "TOOK", "AGE", "WHO", "WHY", "MESSAGE"]
     assert first.split()[:5] == ["3", "web:v2", "stop", "failed", "61.2s"]
     assert "CHANGE" in changed.roj("history", "web", "-o", "wide").lines[0]
     assert "generation: 3" in changed.roj("history", "web", "-o", "yaml").out
