@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from roj.api.faults import Fault, InvalidInput
 from roj.api.instance import Goal
 from roj.cli.apps import why_option
-from roj.cli.context import opened, say, store_option
+from roj.cli.choosing import choice_of, choice_options, chosen, confirm, yes_option
+from roj.cli.context import opened, say, settings_of, store_option
+from roj.cli.terms import moment_of, until, when_options
 from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
 
 _DONE = {"start": "is to run", "stop": "is to stop, and stays there", "undeploy": "is to be removed"}
@@ -15,32 +19,53 @@ _DONE = {"start": "is to run", "stop": "is to stop, and stays there", "undeploy"
 
 def _command(goal: Goal, text: str) -> click.Command:
     @click.command(goal, help=text)
-    @click.argument("references", metavar="INSTANCE...", nargs=-1, required=True)
+    @click.argument("references", metavar="[INSTANCE]...", nargs=-1)
+    @choice_options
+    @when_options
     @wait_options
     @why_option
     @store_option
     @click.pass_context
-    def command(
-        context: click.Context, /, references: tuple[str, ...], waits: bool, timeout: str, why: str
-    ) -> None:
-        faults: list[Fault] = []
-        patience = timeout_of(timeout, faults)
-        if faults:
-            raise InvalidInput(faults)
-        _set(context, references, goal, why, patience if waits else None)
+    def command(context: click.Context, /, **given: Any) -> None:
+        _set(context, goal, **given)
 
+    if goal != "start":
+        command = yes_option(command)
     return command
 
 
 def _set(
-    context: click.Context, references: tuple[str, ...], goal: Goal, why: str, timeout: float | None
+    context: click.Context,
+    goal: Goal,
+    *,
+    references: tuple[str, ...],
+    app: str,
+    nodes: tuple[str, ...],
+    selector: tuple[str, ...],
+    at: str | None,
+    now: bool,
+    waits: bool,
+    timeout: str,
+    why: str,
+    yes: bool = True,
 ) -> None:
     from roj.client.changes import Terms
     from roj.client.goals import set_goals
     from roj.client.waiting import Awaited
 
+    faults: list[Fault] = []
+    environment = settings_of(context).the_environment()
+    patience = timeout_of(timeout, faults)
+    choice = choice_of(references, app, nodes, selector, faults)
+    moment = moment_of(at, environment, faults)
+    if faults:
+        raise InvalidInput(faults)
     with opened(context) as client:
-        changes = set_goals(client, references, goal, Terms(why=why))
+        # What is undeployed by its node alone, and that was forgotten, is to be undeployed once more.
+        meant = chosen(client, references, choice, leaving=goal == "undeploy")
+        if choice is not None:
+            confirm(goal, meant, yes=yes)
+        changes = set_goals(client, meant, goal, Terms(why=why, at=moment, now=now))
         for change in changes:
             if change.removed:
                 say(f"{change.id} is removed: {change.node} was forgotten")
@@ -49,28 +74,31 @@ def _set(
             say(f"{change.id} {_DONE[goal]}{already}")
             if change.away:
                 say(f"{change.node} is away: it does that when it is back")
-        if timeout is not None:
+        if waits:
             awaited = [
                 Awaited(change.node, change.id, change.uid, goal, change.generation) for change in changes
             ]
-            wait_and_tell(context, client, awaited, timeout)
+            wait_and_tell(context, client, awaited, patience + until(moment, environment))
 
 
 _REFERENCES = "INSTANCE is an id, its unambiguous beginning, or NODE/ID."
 start = _command(
     "start",
-    f"Start instances that were stopped.\n\n{_REFERENCES}\n\n\b\nroj start web-ixbix --wait\nroj start node1/web-ixbix",
+    f"Start instances that were stopped.\n\n{_REFERENCES}\n\n"
+    "\b\nroj start web-ixbix --wait\nroj start node1/web-ixbix\nroj start --app web --at 06:00",
 )
 stop = _command(
     "stop",
     f"Stop instances, and keep them with their containers.\n\n{_REFERENCES}\n\n"
-    '\b\nroj stop web-ixbix --wait --timeout 2m -m "new disk"\nroj stop $(roj instances node1 -o name)',
+    '\b\nroj stop web-ixbix --wait --timeout 2m -m "new disk"\nroj stop --node node1 --yes\n'
+    "roj stop --app web:v1 -l zone=a --at 02:00",
 )
 undeploy = _command(
     "undeploy",
     "Stop instances and remove them, with their containers; named volumes stay.\n\n"
     f"That is not taken back. {_REFERENCES}\n\n"
-    '\b\nroj undeploy web-ixbix --wait\nroj undeploy node1/web-ixbix -m "moved to node2"',
+    '\b\nroj undeploy web-ixbix --wait\nroj undeploy node1/web-ixbix -m "moved to node2"\n'
+    "roj undeploy --app web:v1 --yes",
 )
 
 

@@ -10,8 +10,9 @@ from roj.api.faults import Fault, InvalidInput
 from roj.api.names import parse_app_reference
 from roj.cli.apps import why_option
 from roj.cli.choosing import choice_of, choice_options, chosen
-from roj.cli.context import Function, opened, say, store_option
+from roj.cli.context import Function, opened, say, settings_of, store_option
 from roj.cli.flags import taken
+from roj.cli.terms import moment_of, until, when_options
 from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
 from roj.client.client import Client
 from roj.client.upgrade import Terms, Upgrade
@@ -19,9 +20,6 @@ from roj.client.waiting import Awaited
 
 
 def _terms_options(function: Function) -> Function:
-    now = click.option(
-        "--now", is_flag=True, help="Do not wait for a maintenance window of the node; that is recorded."
-    )
     if_change = click.option(
         "--if-change", metavar="ID", default="",
         help="Only if nothing changed since: the newest change of each instance begins so.",
@@ -29,7 +27,7 @@ def _terms_options(function: Function) -> Function:
     dry_run = click.option(
         "--dry-run", is_flag=True, help="Check everything, say what would be written, write nothing."
     )
-    return now(if_change(dry_run(function)))
+    return when_options(if_change(dry_run(function)))
 
 
 @click.command()
@@ -52,6 +50,7 @@ def upgrade(
     nodes: tuple[str, ...],
     selector: tuple[str, ...],
     other_app: bool,
+    at: str | None,
     now: bool,
     if_change: str,
     dry_run: bool,
@@ -69,12 +68,13 @@ def upgrade(
     \b
     roj upgrade web:v2 web-k3x5q --wait -m "faster start"
     roj upgrade web:v2 --app web:v1 --node node1
-    roj upgrade web:v2 --app web -l zone=a
+    roj upgrade web:v2 --app web -l zone=a --at 02:00
     """
     from roj.client.upgrade import upgrade as write
 
     faults: list[Fault] = []
     patience = timeout_of(timeout, faults)
+    moment = moment_of(at, settings_of(context).the_environment(), faults)
     found = taken("NAME:VERSION", parse_app_reference, [reference], faults)
     choice = choice_of(instances, app, nodes, selector, faults)
     if faults:
@@ -83,11 +83,11 @@ def upgrade(
     with opened(context) as client:
         done = write(
             client, name, version, chosen(client, instances, choice),
-            terms=Terms(why=why, now=now, if_change=if_change), other_app=other_app, dry_run=dry_run,
+            terms=Terms(why=why, at=moment, now=now, if_change=if_change), other_app=other_app, dry_run=dry_run,
             told=_told(dry_run),
         )  # fmt: skip
         if waits and not dry_run:
-            _wait(context, client, done, patience)
+            _wait(context, client, done, patience + until(moment, client.environment))
 
 
 @click.command()
@@ -104,6 +104,7 @@ def rollback(
     *,
     instances: tuple[str, ...],
     generation: int | None,
+    at: str | None,
     now: bool,
     if_change: str,
     dry_run: bool,
@@ -123,15 +124,16 @@ def rollback(
 
     faults: list[Fault] = []
     patience = timeout_of(timeout, faults)
+    moment = moment_of(at, settings_of(context).the_environment(), faults)
     if faults:
         raise InvalidInput(faults)
     with opened(context) as client:
         done = roll_back(
-            client, instances, to=generation, terms=Terms(why=why, now=now, if_change=if_change), dry_run=dry_run,
-            told=_told(dry_run),
+            client, instances, to=generation, terms=Terms(why=why, at=moment, now=now, if_change=if_change),
+            dry_run=dry_run, told=_told(dry_run),
         )  # fmt: skip
         if waits and not dry_run:
-            _wait(context, client, done, patience)
+            _wait(context, client, done, patience + until(moment, client.environment))
 
 
 def _told(dry_run: bool) -> Callable[[Upgrade], None]:

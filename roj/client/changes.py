@@ -13,7 +13,16 @@ from datetime import datetime
 from roj.api import keys
 from roj.api.app import App, AppReference
 from roj.api.faults import UnreadableRecord
-from roj.api.instance import History, Instance, PortClaim, Revision, Write, rolled_back, upgraded
+from roj.api.instance import (
+    History,
+    Instance,
+    InstanceStatus,
+    PortClaim,
+    Revision,
+    Write,
+    rolled_back,
+    upgraded,
+)
 from roj.api.record import digest_of
 from roj.client import errors
 from roj.client.apps import StoredApp, guard_write, pinned_images
@@ -38,6 +47,15 @@ class Terms:
         """A new write on these terms, under an id of its own."""
         environment = client.environment
         return Write(environment.new_id(), environment.now(), client.who, self.why, self.at, self.now)
+
+    def waits_otherwise(self, instance: Instance, status: InstanceStatus | None) -> bool:
+        """Whether the node has not acted on the last change yet, and may wait for a time or a window not meant here."""
+        acted = (
+            status is not None
+            and status.uid == instance.uid
+            and status.observed_generation >= instance.generation
+        )
+        return not acted and (instance.at, instance.now) != (self.at, self.now)
 
     def overtaken(self, instance: Instance) -> str:
         """Why they do not allow to change `instance`, in words; empty: they do."""

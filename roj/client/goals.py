@@ -62,7 +62,7 @@ def set_goals(client: Client, references: Sequence[str], goal: Goal, terms: Term
             remove(client, target, sentinel, terms.why)
             done[target.name] = _removed(target)
     left = [target for target in targets if target.name not in done]
-    histories = _histories(client, [target for target in left if not _is_so(target, goal)])
+    histories = _histories(client, [target for target in left if not _is_so(target, goal, terms)])
     for batch in _batches(left, histories):
         for change in _set(client, batch, histories, goal, terms):
             done[f"{change.node}/{change.id}"] = replace(change, away=change.node in away)
@@ -75,11 +75,13 @@ def _looked_at(client: Client, target: Target, goal: Goal) -> Target:
     return target if instance is not None and instance.goal != goal else with_status(client, target)
 
 
-def _is_so(target: Target, goal: Goal) -> bool:
-    """It has the goal, and its node does not hold at an older order: else the same again is an order, and ends that."""
-    instance = target.desired()
-    held = target.status is not None and target.status.phase == "held"
-    return instance is not None and instance.goal == goal and not held
+def _is_so(target: Target, goal: Goal, terms: Terms) -> bool:
+    """It has the goal, its node does not hold at an older order (else the same again is an order, and ends that), and
+    does not wait with it for a time or a window that is another now."""
+    instance, status = target.desired(), target.status
+    if instance is None or instance.goal != goal or (status is not None and status.phase == "held"):
+        return False
+    return not terms.waits_otherwise(instance, status)
 
 
 def _histories(client: Client, targets: Sequence[Target]) -> dict[str, History | None]:
@@ -147,7 +149,7 @@ def _set(
             ours = instance is not None and write.change in instance.lineage
             if not ours:
                 _refuse(target, goal, terms)
-            if instance is not None and (ours or _is_so(target, goal)):
+            if instance is not None and (ours or _is_so(target, goal, terms)):
                 done[target.name] = change_of(instance, written=ours)
                 continue
             new = changed(instance or _believed(target), write, goal)

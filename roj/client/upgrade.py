@@ -50,7 +50,7 @@ def upgrade(
     instance 5 reads and 1 write.
 
     All are looked at before the first is written. One that has the app already is not written, unless its node says
-    that it failed: then it is tried again.
+    that it failed: then it is tried again; or waits with it for another time than is meant now.
 
     Args:
         other_app: an app of another name is meant, too.
@@ -72,7 +72,9 @@ def upgrade(
         assert target.entry is not None
         instance = _desired(target)
         if instance.app == app.reference and not _failed(instance, target.status):
-            return None
+            if not terms.waits_otherwise(instance, target.status):
+                return None
+            return changes.rollback_of(client, target.entry, instance, instance.revision, write)
         return changes.upgrade_of(client, target.entry, instance, app, write, images=images)
 
     return _write_all(client, targets, prepare, terms, dry_run=dry_run, told=told)
