@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +13,11 @@ import click
 from roj.api.duration import parse_duration
 from roj.api.faults import Fault, InvalidInput
 from roj.api.names import check_name, parse_app_reference
+from roj.api.node import Node
 from roj.api.rollout import RolloutGoal, parse_share
+from roj.api.selector import Selector
 from roj.cli.apps import why_option
+from roj.cli.choosing import selector_of, selector_option
 from roj.cli.context import opened, say, settings_of, store_option
 from roj.cli.errors import FAILED, INTERRUPTED, NOT_CONVERGED
 from roj.cli.flags import taken
@@ -38,6 +41,7 @@ def rollout() -> None:
     "--app", metavar="NAME[:VERSION]", required=True, help="To every instance that is to run this app."
 )
 @click.option("--node", "nodes", metavar="NODE", multiple=True, help="Only on these nodes.")
+@selector_option
 @click.option(
     "--batch", metavar="N|N%", default="1", show_default=True, help="How many are under way at once."
 )
@@ -75,6 +79,7 @@ def start(context: click.Context, /, **flags: Any) -> None:
     \b
     roj rollout start web-2 --to web:v2 --app web:v1 --canary 1 --batch 25% --wait
     roj rollout start web-2 --to web:v2 --app web --shard-by zone --pause-after shard
+    roj rollout start web-2 --to web:v2 --app web -l env=prod --batch 10%
     roj rollout start web-2 --to web:v2 --app web --max-failures 10% --on-failure rollback
     """
     from roj.client.rollouts import Terms, start_rollout
@@ -90,6 +95,7 @@ def start(context: click.Context, /, **flags: Any) -> None:
     failures = one("--max-failures", parse_share, flags["max_failures"])
     between = one("--wait-between", parse_duration, flags["wait_between"])
     patience = one("--timeout", parse_duration, flags["timeout"])
+    meant = selector_of(flags["selector"], faults)
     if batch is not None and batch.number == 0:
         faults.append(Fault("--batch", "1 is the least"))
     if flags["pause_after"] == "canary" and not flags["canary"]:
@@ -102,11 +108,10 @@ def start(context: click.Context, /, **flags: Any) -> None:
         batch=batch, canary=flags["canary"], shard_by=flags["shard_by"], max_failures=failures,
         pause_after=flags["pause_after"], wait_between=between, on_failure=flags["on_failure"],
     )  # fmt: skip
-    nodes = flags["nodes"]
     with opened(context) as client:
         made = start_rollout(
             client, flags["name"], to, flags["app"], terms,
-            chosen=lambda node, _: not nodes or node in nodes, why=flags["why"], dry_run=flags["dry_run"],
+            chosen=_chosen(flags["nodes"], meant), why=flags["why"], dry_run=flags["dry_run"],
         )  # fmt: skip
         if flags["dry_run"]:
             for target in made.targets:
@@ -143,6 +148,15 @@ rollback = _verb(
     "rollback",
     "Take every instance that the rollout changed back to what it ran before, also after its end.",
 )
+
+
+def _chosen(names: Sequence[str], selector: Selector | None) -> Callable[[str, Node], bool]:
+    """Which nodes are meant; all, where nothing is said of them."""
+
+    def chosen(name: str, node: Node) -> bool:
+        return (not names or name in names) and (selector is None or selector.matches(node.labels))
+
+    return chosen
 
 
 @rollout.command()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -110,6 +114,23 @@ def test_several_that_nobody_named_are_asked_for(there: Seed) -> None:
     assert there.roj("stop", "web-a", "web-b", "web-c").code == 0, "they are named"
 
 
+@pytest.mark.parametrize(("answer", "goal", "code"), [(b"y\n", "stop", 0), (b"n\n", "start", 2)])
+def test_on_a_terminal_it_is_asked(there: Seed, answer: bytes, goal: str, code: int) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "roj", "stop", "--app", "web"]
+    environment = {**os.environ, "ROJ_STORE": there.url}
+    with subprocess.Popen(command, stdin=theirs, stderr=theirs, env=environment) as running:
+        os.close(theirs)
+        told = b""
+        while b"Go on?" not in told:
+            told += os.read(ours, 4096)
+        assert b"stop 3 instances: n1/web-a" in told
+        os.write(ours, answer)
+        assert running.wait(60) == code
+    os.close(ours)
+    assert record(there).goal == goal
+
+
 @pytest.mark.parametrize("verb", ["start", "stop", "undeploy"])
 def test_names_and_a_choice_are_one_too_many(there: Seed, verb: str) -> None:
     for words in ((), ("web-a", "--app", "web"), ("-l", ""), ("--node", "N!")):
@@ -127,3 +148,12 @@ def test_nodes_to_deploy_to_are_chosen_by_labels(there: Seed) -> None:
     assert there.roj("deploy", "web:v2", "n1", "-l", "rack=b").code == 2
     assert there.roj("deploy", "web:v2", "-l", "rack=z").code == 4
     assert there.roj("deploy", "web:v2", "-l", "a=b=c").code == 2
+
+
+def test_a_rollout_goes_to_the_nodes_that_are_meant(there: Seed) -> None:
+    there.roj("node", "label", "n2", "zone=b")
+    words = ("rollout", "start", "r", "--to", "web:v2", "--app", "web", "--dry-run")
+    assert there.roj(*words, "-l", "zone=b").lines == ["n2/web-c"]
+    assert there.roj(*words, "-l", "!zone").lines == ["n1/web-a", "n1/web-b"]
+    assert there.roj(*words, "-l", "zone=b", "--node", "n1").code == 4
+    assert there.roj(*words, "-l", "a=b=c").code == 2
