@@ -6,6 +6,7 @@ The engines are one of each for the whole run. Who stops, kills or wipes one sta
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,11 @@ from engines import Consul, Docker, Registry, Web
 
 settings.register_profile("roj", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("roj")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell without job control starts what it puts into the background so, and commands under test would inherit it:
+    # those that are sent Ctrl-C would never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
