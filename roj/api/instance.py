@@ -250,14 +250,21 @@ def _next(instance: Instance, write: Write, update: dict[str, object]) -> Instan
 
 
 def new_instance(
-    *, id: str, node: str, uid: str, write: Write, app: AppReference, images: dict[str, str] | None = None
+    *,
+    id: str,
+    node: str,
+    uid: str,
+    write: Write,
+    app: AppReference,
+    images: dict[str, str] | None = None,
+    goal: Goal = "start",
 ) -> Instance:
-    """The first record of a new life: generation 1, goal `start`."""
+    """The first record of a new life: generation 1."""
     revision = Revision(
         id=write.change, app=app, images=images or {}, generation=1,
         who=write.who, when=write.when, why=write.why,
     )  # fmt: skip
     return Instance(
-        id=id, node=node, uid=uid, app=app, goal="start", generation=1, lineage=(write.change,), revisions=(revision,),
+        id=id, node=node, uid=uid, app=app, goal=goal, generation=1, lineage=(write.change,), revisions=(revision,),
         who=write.who, when=write.when, why=write.why, at=write.at, now=write.now,
     )  # fmt: skip

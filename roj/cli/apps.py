@@ -1,4 +1,4 @@
-"""`roj create`, `roj remove`, `roj export`: apps written, removed and printed."""
+"""`roj create` and `roj remove`: apps written and removed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from roj.api.app import App, AppSpec
+from roj.api.app import AppSpec
 from roj.api.faults import Fault, InvalidInput
 from roj.api.names import parse_app_reference
 from roj.cli.context import opened, say, store_option
@@ -180,7 +180,8 @@ def _flag(place: str, ports: list[str]) -> str:
     return f"{flag} {key}" if key else flag
 
 
-def _references(texts: list[str]) -> list[tuple[str, str]]:
+def references_of(texts: list[str]) -> list[tuple[str, str]]:
+    """Name and version of each `NAME:VERSION`, each once. Raises InvalidInput, with all faults."""
     faults: list[Fault] = []
     found = taken("NAME:VERSION", parse_app_reference, texts, faults)
     if faults:
@@ -204,52 +205,7 @@ def remove(context: click.Context, references: tuple[str, ...], why: str) -> Non
     """
     from roj.client.apps import remove_apps
 
-    apps = _references(list(references))
+    apps = references_of(list(references))
     with opened(context) as client:
         remove_apps(client, apps, why)
     say(f"removed {', '.join(f'{name}:{version}' for name, version in apps)}")
-
-
-@click.group()
-def export() -> None:
-    """Print what is written as `roj create -f` takes it."""
-
-
-@export.command("app")
-@click.argument("reference", metavar="NAME:VERSION")
-@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
-@store_option
-@click.pass_context
-def export_app(context: click.Context, reference: str, output: str) -> None:
-    """Print an app as a file for `roj create -f`.
-
-    \b
-    roj export app web:v1 > web.yaml
-    roj create web:v2 -f web.yaml
-    """
-    from roj.client.apps import get_app
-
-    name, version = _references([reference])[0]
-    with opened(context) as client:
-        app = get_app(client, name, version).app
-    click.echo(exported(app, output), nl=False)
-
-
-def exported(app: App, form: str = "yaml") -> str:
-    """What `create -f` takes; it makes the same app."""
-    fields = app.spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    if form == "json":
-        import json
-
-        return json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
-    import yaml
-
-    class Dumper(yaml.SafeDumper):
-        """Texts with anything but printable characters are quoted with escapes: plain ones lose a U+0085."""
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        style = None if value.isprintable() else '"'
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
-
-    Dumper.add_representer(str, text)
-    return yaml.dump(fields, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10_000)

@@ -152,7 +152,32 @@ def file_content(path: str, faults: list[Fault]) -> Any:
     Raises:
         InvalidInput: it cannot be read, is neither, or is empty.
     """
-    place = "stdin" if path == "-" else path
+    place = place_of(path)
+    content = parsed(_text_of(path), place, faults)
+    if content is None:
+        raise _refused(place, "is empty; `roj create --help` shows an app file")
+    return content
+
+
+def file_documents(path: str, faults: list[Fault]) -> list[Any]:
+    """The documents of a YAML file, those between `---`, or of a JSON file, which is one or a list of them.
+
+    Raises:
+        InvalidInput: it cannot be read, or is neither.
+    """
+    documents = _parsed(_text_of(path), place_of(path), faults, _every)
+    if len(documents) == 1 and isinstance(documents[0], list):
+        return list(documents[0])
+    return [document for document in documents if document is not None]
+
+
+def place_of(path: str) -> str:
+    """What a file is called in faults."""
+    return "stdin" if path == "-" else path
+
+
+def _text_of(path: str) -> str:
+    place = place_of(path)
     try:
         if path == "-":
             data = sys.stdin.buffer.read(MAX_FILE + 1)
@@ -166,10 +191,7 @@ def file_content(path: str, faults: list[Fault]) -> Any:
         raise _refused(place, f"cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
     if len(data) > MAX_FILE:
         raise _refused(place, f"is too large for an app file: {MAX_FILE:,} bytes is the most")
-    content = parsed(text, place, faults)
-    if content is None:
-        raise _refused(place, "is empty; `roj create --help` shows an app file")
-    return content
+    return text
 
 
 def parsed(text: str, place: str, faults: list[Fault]) -> Any:
@@ -178,13 +200,25 @@ def parsed(text: str, place: str, faults: list[Fault]) -> Any:
     Raises:
         InvalidInput: it is neither.
     """
+    return _parsed(text, place, faults, lambda loader: [loader.get_single_data()])[0]
+
+
+def _every(loader: _Loader) -> list[Any]:
+    found = []
+    while loader.check_data():  # type: ignore[no-untyped-call]  # PyYAML's stubs have no types for it
+        found.append(loader.get_data())
+    return found
+
+
+def _parsed(text: str, place: str, faults: list[Fault], read: Callable[[_Loader], list[Any]]) -> list[Any]:
+    """The documents of a text: of JSON there is one, of YAML what `read` gets."""
     try:
         try:
-            return _from_json(text, place, faults)
+            return [_from_json(text, place, faults)]
         except ValueError:
             loader = _Loader(text, place, faults)
             try:
-                return loader.get_single_data()
+                return read(loader)
             finally:
                 loader.dispose()
     except yaml.MarkedYAMLError as problem:

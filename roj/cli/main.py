@@ -31,7 +31,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Apps": {
         "create": Entry("roj.cli.apps:create", "Write an app: an image or a file, under NAME:VERSION."),
         "apps": Entry("roj.cli.listing:apps", "List apps."),
-        "export": Entry("roj.cli.apps:export", "Print an app as `create -f` takes it."),
+        "export": Entry(
+            "roj.cli.export:export", "Print what is declared, as `create -f` and `apply` take it."
+        ),
         "remove": Entry("roj.cli.apps:remove", "Remove apps that nothing uses."),
     },
     "Instances": {
@@ -62,6 +64,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "roj.cli.inspect:inspect", "Show everything known of an app, a node or an instance."
         ),
         "events": Entry("roj.cli.events:events", "List what happened, or follow it."),
+        "plan": Entry("roj.cli.plan:plan", "Say what the cluster would do now, or `apply` write."),
+        "apply": Entry("roj.cli.apply:apply", "Make what is declared as files say."),
         "restore": Entry("roj.cli.restore:restore", "Put back into a lost store what this node believed."),
         "schema": Entry("roj.cli.schema:schema", "Print what files are made of, as JSON Schema."),
         "dev": Entry("roj.cli.dev:dev", "The whole of roj in one terminal, without Consul."),

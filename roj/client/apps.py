@@ -53,17 +53,7 @@ def create_app(client: Client, name: str, version: str, spec: AppSpec, why: str 
     app = App.of(
         spec, name=name, version=version, created=client.environment.now(), created_by=client.who, why=why
     )
-    if len(spec.host_ports()) > MAX_HOST_PORTS:
-        raise errors.Invalid(
-            f"app {app.reference} takes {len(spec.host_ports())} fixed ports of its node; {MAX_HOST_PORTS} is the most",
-            hint="Leave the host out where any port of the node will do.",
-        )
-    write = Create(keys.app(name, version), app.encode())
-    try:
-        check_size([write])
-    except TooLarge as problem:
-        raise errors.Invalid(f"app {app.reference} is too large for the store: {problem}") from None
-
+    write = write_of(app)
     written = False
 
     def applied() -> bool:
@@ -90,6 +80,25 @@ def create_app(client: Client, name: str, version: str, spec: AppSpec, why: str 
     if not client.again(attempt, patient=False):
         raise errors.Conflict(f"others write and remove app {app.reference} all the time", hint="Repeat it.")
     return written
+
+
+def write_of(app: App) -> Create:
+    """The write of a new app.
+
+    Raises:
+        errors.Invalid: it is too large for the store, or takes more fixed ports than one transaction can claim.
+    """
+    if len(app.host_ports()) > MAX_HOST_PORTS:
+        raise errors.Invalid(
+            f"app {app.reference} takes {len(app.host_ports())} fixed ports of its node; {MAX_HOST_PORTS} is the most",
+            hint="Leave the host out where any port of the node will do.",
+        )
+    write = Create(keys.app(app.name, app.version), app.encode())
+    try:
+        check_size([write])
+    except TooLarge as problem:
+        raise errors.Invalid(f"app {app.reference} is too large for the store: {problem}") from None
+    return write
 
 
 def find_app(client: Client, name: str, version: str) -> StoredApp | None:

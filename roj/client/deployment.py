@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from roj.api import keys
 from roj.api.faults import Fault
-from roj.api.instance import Instance, PortClaim, Write, new_instance
+from roj.api.instance import Goal, Instance, PortClaim, Write, new_instance
 from roj.api.names import new_instance_id
 from roj.client import errors
 from roj.client.admission import Request, admitted, existing_instance, refusals_of_nodes
@@ -53,6 +54,7 @@ def deploy(
     count: int = 1,
     id: str | None = None,
     why: str = "",
+    goal: Literal["start", "stop"] = "start",
     created: Callable[[Launch], None] = lambda _: None,
     faults: Sequence[Fault] = (),
 ) -> list[Launch]:
@@ -64,6 +66,7 @@ def deploy(
     Args:
         id: what the instance is to be called; by default the app's name and five characters. With it, the same again
             is no change.
+        goal: what is wanted of it; `stop`: it is started later.
         created: told of each as soon as the store has it: what is told stands, also where a later node is refused.
         faults: what the caller found wrong already: it is refused together with what is found here.
 
@@ -85,7 +88,9 @@ def deploy(
     for node in nodes:
         left = count
         while left:
-            made = _launch(client, app, node, images, cluster, count=min(ROOM, left), id=id, why=why)
+            made = _launch(
+                client, app, node, images, cluster, count=min(ROOM, left), id=id, why=why, goal=goal
+            )
             left -= len(made)
             launches.extend(made)
             for launch in made:
@@ -115,6 +120,7 @@ def _launch(
     count: int,
     id: str | None,
     why: str,
+    goal: Literal["start", "stop"],
 ) -> list[Launch]:
     """One transaction. `cluster` is as it was before the first; what was created since is found by the conflict.
 
@@ -126,7 +132,7 @@ def _launch(
 
     def attempt() -> bool:
         nonlocal known, batch, existing
-        writes = _writes(client, app, batch, images, why)
+        writes = _writes(client, app, batch, images, why, goal=goal)
         name, version = app.app.name, app.app.version
         operations: list[Operation] = [
             Check(keys.node(node), known.nodes[node].version),
@@ -182,13 +188,13 @@ def _new_batch(
 
 
 def _writes(
-    client: Client, app: StoredApp, batch: _Batch, images: dict[str, str], why: str
+    client: Client, app: StoredApp, batch: _Batch, images: dict[str, str], why: str, *, goal: Goal
 ) -> list[Operation]:
     writes: list[Operation] = []
     for id, uid in batch.ids.items():
         write = Write(batch.change, client.environment.now(), client.who, why)
         instance = new_instance(
-            id=id, node=batch.node, uid=uid, write=write, app=app.reference, images=images
+            id=id, node=batch.node, uid=uid, write=write, app=app.reference, images=images, goal=goal
         )
         writes += [Create(keys.instance(batch.node, id), instance.encode()), history_plus(None, instance)]
         claim = PortClaim(uid=uid, instance=id).encode()

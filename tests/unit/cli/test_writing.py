@@ -25,7 +25,7 @@ from roj.api.duration import parse_duration
 from roj.api.faults import Fault, InvalidInput
 from roj.api.instance import Instance
 from roj.api.node import Cluster, Node
-from roj.cli.apps import exported
+from roj.cli.export import exported
 from roj.cli.flags import parsed, port_of
 from roj.controllers.order import Obeyed
 from tests.property.test_api import APPS
