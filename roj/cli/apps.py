@@ -13,6 +13,7 @@ from roj.api.faults import Fault, InvalidInput
 from roj.api.names import parse_app_reference
 from roj.cli.context import opened, say, store_option
 from roj.cli.flags import file_content, pairs_of, port_of, taken
+from roj.cli.plans import DRY_RUN, dry_run_options, end_of_plan, refuse_exit_code
 
 why_option = click.option(
     "-m", "--why", metavar="WHY", default="", help="Why: kept with the change, or in its event."
@@ -49,12 +50,30 @@ _COMMAND = "roj.command"
     help="A named volume or a path of the node, first, at a path of the container. roj never removes a volume.",
 )  # fmt: skip
 @click.option("--label", "labels", metavar="K=V", multiple=True, help="Set a label of the container.")
+@click.option(
+    "--update",
+    type=click.Choice(["start-first", "stop-first"]),
+    help="Whether an upgrade starts the new container before it stops the old one. Default: where nothing forbids it.",
+)
+@click.option(
+    "--launch-timeout", metavar="DURATION",
+    help="When an upgrade that is not launched has failed, from the end of the pull. Default: 60s.",
+)  # fmt: skip
 @click.option("-f", "--file", "file", metavar="FILE", help="Read the app from YAML or JSON; - is stdin.")
+@dry_run_options(DRY_RUN)
 @why_option
 @store_option
 @click.pass_context
 def create(
-    context: click.Context, /, reference: str, image: str | None, file: str | None, **flags: Any
+    context: click.Context,
+    /,
+    reference: str,
+    image: str | None,
+    file: str | None,
+    *,
+    dry_run: bool,
+    exit_code: bool,
+    **flags: Any,
 ) -> None:
     """Write an app: an immutable definition NAME:VERSION of one or more containers.
 
@@ -77,11 +96,12 @@ def create(
     """
     from roj.client.apps import create_app
 
+    refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
     faults: list[Fault] = []
     flags["command"] = context.meta[_COMMAND]
     found = taken("NAME:VERSION", parse_app_reference, [reference], faults)
     if file is not None:
-        if image is not None or any(flags[word] for word in ("ports", "env", "volumes", "labels", "command")):
+        if image is not None or any(flags[word] for word in _OF_FLAGS):
             raise click.UsageError("-f goes with no IMAGE, flags or COMMAND: the file says it all.", context)
         spec = _checked(lambda: _spec_of_file(file), faults)
     elif image is None:
@@ -89,10 +109,14 @@ def create(
     else:
         spec = _checked(lambda: _spec(found[0][0] if found else "app", image, flags), faults)
     name, version = found[0]
-    with opened(context) as client:
+    with opened(context, dry_run=dry_run) as client:
         written = create_app(client, name, version, spec, flags["why"])
     _tell_ports(spec)
-    say(f"created app {name}:{version}" if written else f"app {name}:{version} is there already, the same")
+    if not written:
+        say(f"app {name}:{version} is there already, the same")
+    else:
+        say(f"app {name}:{version} would be created" if dry_run else f"created app {name}:{version}")
+    end_of_plan(context, exit_code=exit_code, changes=written)
 
 
 def _checked(read: Callable[[], AppSpec], faults: list[Fault]) -> AppSpec:
@@ -149,8 +173,10 @@ def _spec(name: str, image: str, flags: dict[str, Any]) -> AppSpec:
     }
     if flags["command"]:
         container["command"] = list(flags["command"])
+    fields: dict[str, Any] = {"containers": [container]}
+    fields |= {word: flags[word] for word in ("update", "launch_timeout") if flags[word] is not None}
     try:
-        spec = AppSpec.checked({"containers": [container]})
+        spec = AppSpec.checked(fields)
     except InvalidInput as more:
         faults.extend(Fault(_flag(fault.place, texts), fault.problem) for fault in more.faults)
     if faults:
@@ -166,7 +192,11 @@ _FLAGS = {
     "image": "IMAGE",
     "name": "NAME",
     "command": "COMMAND",
+    "update": "--update",
+    "launch_timeout": "--launch-timeout",
 }
+_OF_FLAGS = ("ports", "env", "volumes", "labels", "command", "update", "launch_timeout")
+"""What a file says in their place."""
 
 
 def _flag(place: str, ports: list[str]) -> str:
@@ -191,10 +221,13 @@ def references_of(texts: list[str]) -> list[tuple[str, str]]:
 
 @click.command()
 @click.argument("references", metavar="NAME:VERSION...", nargs=-1, required=True)
+@dry_run_options(DRY_RUN)
 @why_option
 @store_option
 @click.pass_context
-def remove(context: click.Context, references: tuple[str, ...], why: str) -> None:
+def remove(
+    context: click.Context, /, *, references: tuple[str, ...], dry_run: bool, exit_code: bool, why: str
+) -> None:
     """Remove apps that no instance uses, nor may be rolled back to; all or none (5 if one is in use).
 
     `roj events` tells of it, with WHY.
@@ -205,7 +238,10 @@ def remove(context: click.Context, references: tuple[str, ...], why: str) -> Non
     """
     from roj.client.apps import remove_apps
 
+    refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
     apps = references_of(list(references))
-    with opened(context) as client:
+    with opened(context, dry_run=dry_run) as client:
         remove_apps(client, apps, why)
-    say(f"removed {', '.join(f'{name}:{version}' for name, version in apps)}")
+    names = ", ".join(f"{name}:{version}" for name, version in apps)
+    say(f"{names} would be removed" if dry_run else f"removed {names}")
+    end_of_plan(context, exit_code=exit_code, changes=True)

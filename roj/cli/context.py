@@ -86,13 +86,13 @@ def opened_store(context: click.Context) -> Iterator[Store]:
 
 
 @contextmanager
-def opened(context: click.Context) -> Iterator[Client]:
-    """A client of the store that this call speaks to; raises as `opened_store`."""
+def opened(context: click.Context, *, dry_run: bool = False) -> Iterator[Client]:
+    """A client of the store that this call speaks to, which writes nothing in a dry run; raises as `opened_store`."""
     from roj.client.client import Client
 
     settings = settings_of(context)
     with opened_store(context) as store:
-        yield Client(store, settings.the_environment(), who(settings.variables))
+        yield Client(store, settings.the_environment(), who(settings.variables), dry_run)
 
 
 def who(variables: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from roj.api.faults import Fault
 from roj.cli.apps import why_option
 from roj.cli.choosing import nodes_of, selector_of, selector_option
 from roj.cli.context import opened, say, store_option
+from roj.cli.plans import DRY_RUN, dry_run_options, end_of_plan, refuse_exit_code
 from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--id", "id", metavar="ID", help="The instance's id, unique in the cluster. Default: a new one."
 )
+@dry_run_options(DRY_RUN)
 @wait_options
 @why_option
 @store_option
@@ -38,6 +40,8 @@ def deploy(
     selector: tuple[str, ...],
     count: int,
     id: str | None,
+    dry_run: bool,
+    exit_code: bool,
     waits: bool,
     timeout: str,
     why: str,
@@ -58,23 +62,42 @@ def deploy(
     from roj.client.deployment import deploy as launch
     from roj.client.waiting import Awaited
 
+    refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
     faults: list[Fault] = []
     patience = timeout_of(timeout, faults)
     name, _, version = reference.partition(":")
     meant = selector_of(selector, faults)
     if nodes and selector:
         faults.append(Fault("NODE", "name nodes, or choose them by -l"))
-    with opened(context) as client:
+    with opened(context, dry_run=dry_run) as client:
         if meant is not None and not faults:
             nodes = tuple(stored.name for stored in nodes_of(client, (), meant))
         launches = launch(
-            client, name, version, nodes, count=count, id=id, why=why, created=_told(reference), faults=faults
-        )
+            client, name, version, nodes, count=count, id=id, why=why, faults=faults,
+            created=_would(reference, id) if dry_run else _told(reference),
+        )  # fmt: skip
+        if dry_run:
+            end_of_plan(context, exit_code=exit_code, changes=any(not made.existed for made in launches))
+            return
         if id is None:
             say("The same again makes more instances; with --id ID it would not.")
         if waits:
             awaited = [Awaited(made.node, made.id, made.uid, "start", made.generation) for made in launches]
             wait_and_tell(context, client, awaited, patience)
+
+
+def _would(reference: str, id: str | None) -> Callable[[Launch], None]:
+    """Says what would be; the id is printed where it would be the same."""
+
+    def tell(made: Launch) -> None:
+        if id is not None:
+            click.echo(id)
+        if made.existed:
+            say(f"{made.id} is there already")
+        else:
+            say(f"{reference} would run on {made.node}" + (f" as {id}" if id is not None else ""))
+
+    return tell
 
 
 def _told(reference: str) -> Callable[[Launch], None]:

@@ -11,10 +11,12 @@ from roj.api.instance import Goal
 from roj.cli.apps import why_option
 from roj.cli.choosing import choice_of, choice_options, chosen, confirm, yes_option
 from roj.cli.context import opened, say, settings_of, store_option
-from roj.cli.terms import moment_of, until, when_options
+from roj.cli.plans import DRY_RUN, dry_run_options, end_of_plan, refuse_exit_code
+from roj.cli.terms import if_change_option, moment_of, until, when_options
 from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
 
 _DONE = {"start": "is to run", "stop": "is to stop, and stays there", "undeploy": "is to be removed"}
+_WOULD = {"start": "would run", "stop": "would stop, and stay there", "undeploy": "would be removed"}
 
 
 def _command(goal: Goal, text: str) -> click.Command:
@@ -22,6 +24,8 @@ def _command(goal: Goal, text: str) -> click.Command:
     @click.argument("references", metavar="[INSTANCE]...", nargs=-1)
     @choice_options
     @when_options
+    @if_change_option
+    @dry_run_options(DRY_RUN)
     @wait_options
     @why_option
     @store_option
@@ -44,6 +48,9 @@ def _set(
     selector: tuple[str, ...],
     at: str | None,
     now: bool,
+    if_change: str,
+    dry_run: bool,
+    exit_code: bool,
     waits: bool,
     timeout: str,
     why: str,
@@ -53,6 +60,7 @@ def _set(
     from roj.client.goals import set_goals
     from roj.client.waiting import Awaited
 
+    refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
     faults: list[Fault] = []
     environment = settings_of(context).the_environment()
     patience = timeout_of(timeout, faults)
@@ -60,25 +68,28 @@ def _set(
     moment = moment_of(at, environment, faults)
     if faults:
         raise InvalidInput(faults)
-    with opened(context) as client:
+    with opened(context, dry_run=dry_run) as client:
         # What is undeployed by its node alone, and that was forgotten, is to be undeployed once more.
         meant = chosen(client, references, choice, leaving=goal == "undeploy")
-        if choice is not None:
+        if choice is not None and not dry_run:
             confirm(goal, meant, yes=yes)
-        changes = set_goals(client, meant, goal, Terms(why=why, at=moment, now=now))
+        changes = set_goals(client, meant, goal, Terms(why, moment, now, if_change))
         for change in changes:
             if change.removed:
-                say(f"{change.id} is removed: {change.node} was forgotten")
+                removed = "would be" if dry_run else "is"
+                say(f"{change.id} {removed} removed: {change.node} was forgotten")
                 continue
             already = "" if change.written else " already"
-            say(f"{change.id} {_DONE[goal]}{already}")
+            words = _WOULD if dry_run and change.written else _DONE
+            say(f"{change.id} {words[goal]}{already}")
             if change.away:
                 say(f"{change.node} is away: it does that when it is back")
-        if waits:
+        if waits and not dry_run:
             awaited = [
                 Awaited(change.node, change.id, change.uid, goal, change.generation) for change in changes
             ]
             wait_and_tell(context, client, awaited, patience + until(moment, environment))
+    end_of_plan(context, exit_code=exit_code, changes=any(change.written for change in changes))
 
 
 _REFERENCES = "INSTANCE is an id, its unambiguous beginning, or NODE/ID."
@@ -104,10 +115,11 @@ undeploy = _command(
 
 @click.command()
 @click.argument("reference", metavar="INSTANCE")
+@dry_run_options(DRY_RUN)
 @why_option
 @store_option
 @click.pass_context
-def adopt(context: click.Context, reference: str, why: str) -> None:
+def adopt(context: click.Context, /, *, reference: str, dry_run: bool, exit_code: bool, why: str) -> None:
     """Write down as wanted what a node obeys or reports.
 
     It ends a hold, where the store went back to an older order: the newer one, which the node obeys, is put back. And it
@@ -119,7 +131,10 @@ def adopt(context: click.Context, reference: str, why: str) -> None:
     """
     from roj.client.adoption import adopt as put_back
 
-    with opened(context) as client:
+    refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
+    with opened(context, dry_run=dry_run) as client:
         change = put_back(client, reference, why)
     already = "" if change.written else " already"
-    say(f"{change.id} is written down{already}: goal {change.goal}, generation {change.generation}")
+    be = "would be" if dry_run and change.written else "is"
+    say(f"{change.id} {be} written down{already}: goal {change.goal}, generation {change.generation}")
+    end_of_plan(context, exit_code=exit_code, changes=change.written)

@@ -29,6 +29,10 @@ def dry_run_options(help: str) -> Callable[[Function], Function]:
     return add
 
 
+DRY_RUN = "Check everything, say what would be written, write nothing."
+"""The help of `--dry-run` of commands that write to the store."""
+
+
 def refuse_exit_code(context: click.Context, *, exit_code: bool, dry_run: bool) -> None:
     """`--exit-code` is of plans only: where something is done, the exit code tells how that went.
 

@@ -22,6 +22,7 @@ from roj.cli.context import opened, say, settings_of, store_option
 from roj.cli.errors import FAILED, INTERRUPTED, NOT_CONVERGED
 from roj.cli.flags import taken
 from roj.cli.output import Column, Table, age, output_option, show_list, show_object, time_of, write
+from roj.cli.plans import DRY_RUN, dry_run_options, end_of_plan, refuse_exit_code
 from roj.client.client import Client
 from roj.client.rollout_view import RolloutRow
 
@@ -61,7 +62,7 @@ def rollout() -> None:
     "--wait-between", metavar="DURATION", default="0s", show_default=True, help="From one launch to the next."
 )
 @click.option("--on-failure", type=click.Choice(["pause", "rollback"]), default="pause", show_default=True)
-@click.option("--dry-run", is_flag=True, help="Say which instances it would take, in order; write nothing.")
+@dry_run_options("Say which instances it would take, in order; write nothing.")
 @click.option(
     "--wait", "waits", is_flag=True,
     help="Wait for its end: 0 done, 1 failed, paused for failures, aborted or rolled back, 3 not in time.",
@@ -84,6 +85,7 @@ def start(context: click.Context, /, **flags: Any) -> None:
     """
     from roj.client.rollouts import Terms, start_rollout
 
+    refuse_exit_code(context, exit_code=flags["exit_code"], dry_run=flags["dry_run"])
     faults: list[Fault] = []
 
     def one(flag: str, read: Callable[[str], Any], text: str) -> Any:
@@ -117,6 +119,7 @@ def start(context: click.Context, /, **flags: Any) -> None:
             for target in made.targets:
                 click.echo(target.name)
             say(f"{len(made.targets)} instances would get {made.to}, {made.window()} at once")
+            end_of_plan(context, exit_code=flags["exit_code"], changes=bool(made.targets))
             return
         click.echo(name)
         say(f"{len(made.targets)} instances are to get {made.to}, {made.window()} at once")
@@ -127,15 +130,20 @@ def start(context: click.Context, /, **flags: Any) -> None:
 def _verb(goal: RolloutGoal, verb: str, text: str) -> click.Command:
     @rollout.command(verb, help=f"{text}\n\n\b\nroj rollout {verb} web-2")
     @click.argument("name", metavar="NAME")
+    @dry_run_options(DRY_RUN)
     @why_option
     @store_option
     @click.pass_context
-    def command(context: click.Context, /, name: str, why: str) -> None:
+    def command(context: click.Context, /, *, name: str, dry_run: bool, exit_code: bool, why: str) -> None:
         from roj.client.rollouts import change_rollout
 
-        with opened(context) as client:
+        refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
+        with opened(context, dry_run=dry_run) as client:
             change_rollout(client, name, goal, why)
         click.echo(name)
+        if dry_run:
+            say(f"{name} would be told to {verb}")
+        end_of_plan(context, exit_code=exit_code, changes=True)
 
     return command
 

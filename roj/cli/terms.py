@@ -27,6 +27,14 @@ def when_options(function: Function) -> Function:
     return at(now(function))
 
 
+def if_change_option(function: Function) -> Function:
+    """Adds `--if-change`."""
+    return click.option(
+        "--if-change", metavar="ID", default="",
+        help="Only if nothing changed since: the newest change of each instance begins so.",
+    )(function)  # fmt: skip
+
+
 def moment_of(text: str | None, environment: Environment, faults: list[Fault]) -> datetime | None:
     """What `--at` means now; it is said back in full. What is none is added to `faults`."""
     if text is None:

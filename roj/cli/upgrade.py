@@ -12,7 +12,8 @@ from roj.cli.apps import why_option
 from roj.cli.choosing import choice_of, choice_options, chosen
 from roj.cli.context import Function, opened, say, settings_of, store_option
 from roj.cli.flags import taken
-from roj.cli.terms import moment_of, until, when_options
+from roj.cli.plans import DRY_RUN, dry_run_options, end_of_plan, refuse_exit_code
+from roj.cli.terms import if_change_option, moment_of, until, when_options
 from roj.cli.waiting import timeout_of, wait_and_tell, wait_options
 from roj.client.client import Client
 from roj.client.upgrade import Terms, Upgrade
@@ -20,14 +21,7 @@ from roj.client.waiting import Awaited
 
 
 def _terms_options(function: Function) -> Function:
-    if_change = click.option(
-        "--if-change", metavar="ID", default="",
-        help="Only if nothing changed since: the newest change of each instance begins so.",
-    )  # fmt: skip
-    dry_run = click.option(
-        "--dry-run", is_flag=True, help="Check everything, say what would be written, write nothing."
-    )
-    return when_options(if_change(dry_run(function)))
+    return when_options(if_change_option(dry_run_options(DRY_RUN)(function)))
 
 
 @click.command()
@@ -54,6 +48,7 @@ def upgrade(
     now: bool,
     if_change: str,
     dry_run: bool,
+    exit_code: bool,
     waits: bool,
     timeout: str,
     why: str,
@@ -72,6 +67,7 @@ def upgrade(
     """
     from roj.client.upgrade import upgrade as write
 
+    refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
     faults: list[Fault] = []
     patience = timeout_of(timeout, faults)
     moment = moment_of(at, settings_of(context).the_environment(), faults)
@@ -80,14 +76,15 @@ def upgrade(
     if faults:
         raise InvalidInput(faults)
     ((name, version),) = found
-    with opened(context) as client:
+    with opened(context, dry_run=dry_run) as client:
         done = write(
             client, name, version, chosen(client, instances, choice),
-            terms=Terms(why=why, at=moment, now=now, if_change=if_change), other_app=other_app, dry_run=dry_run,
+            terms=Terms(why=why, at=moment, now=now, if_change=if_change), other_app=other_app,
             told=_told(dry_run),
         )  # fmt: skip
         if waits and not dry_run:
             _wait(context, client, done, patience + until(moment, client.environment))
+    end_of_plan(context, exit_code=exit_code, changes=any(made.written for made in done))
 
 
 @click.command()
@@ -108,6 +105,7 @@ def rollback(
     now: bool,
     if_change: str,
     dry_run: bool,
+    exit_code: bool,
     waits: bool,
     timeout: str,
     why: str,
@@ -122,18 +120,20 @@ def rollback(
     """
     from roj.client.upgrade import roll_back
 
+    refuse_exit_code(context, exit_code=exit_code, dry_run=dry_run)
     faults: list[Fault] = []
     patience = timeout_of(timeout, faults)
     moment = moment_of(at, settings_of(context).the_environment(), faults)
     if faults:
         raise InvalidInput(faults)
-    with opened(context) as client:
+    with opened(context, dry_run=dry_run) as client:
         done = roll_back(
             client, instances, to=generation, terms=Terms(why=why, at=moment, now=now, if_change=if_change),
-            dry_run=dry_run, told=_told(dry_run),
+            told=_told(dry_run),
         )  # fmt: skip
         if waits and not dry_run:
             _wait(context, client, done, patience + until(moment, client.environment))
+    end_of_plan(context, exit_code=exit_code, changes=any(made.written for made in done))
 
 
 def _told(dry_run: bool) -> Callable[[Upgrade], None]:

@@ -43,7 +43,6 @@ def upgrade(
     *,
     terms: Terms = PLAIN,
     other_app: bool = False,
-    dry_run: bool = False,
     told: Callable[[Upgrade], None] = lambda _: None,
 ) -> list[Upgrade]:
     """Give instances another app, each in a transaction of its own: the reads of `find_targets` and 2, and for each
@@ -54,7 +53,6 @@ def upgrade(
 
     Args:
         other_app: an app of another name is meant, too.
-        dry_run: nothing is written; what would be is returned.
         told: called for each as soon as it is written: what is told stands, also where a later one is refused.
 
     Raises:
@@ -77,7 +75,7 @@ def upgrade(
             return changes.rollback_of(client, target.entry, instance, instance.revision, write)
         return changes.upgrade_of(client, target.entry, instance, app, write, images=images)
 
-    return _write_all(client, targets, prepare, terms, dry_run=dry_run, told=told)
+    return _write_all(client, targets, prepare, terms, told=told)
 
 
 def roll_back(
@@ -86,7 +84,6 @@ def roll_back(
     *,
     to: int | None = None,
     terms: Terms = PLAIN,
-    dry_run: bool = False,
     told: Callable[[Upgrade], None] = lambda _: None,
 ) -> list[Upgrade]:
     """Set the last launched revision before the present one again, or that of generation `to`: requests as for `upgrade`.
@@ -110,7 +107,7 @@ def roll_back(
             return None
         return changes.rollback_of(client, target.entry, instance, revision, write)
 
-    return _write_all(client, targets, prepare, terms, dry_run=dry_run, told=told)
+    return _write_all(client, targets, prepare, terms, told=told)
 
 
 def revision_before(instance: Instance, status: InstanceStatus | None, to: int | None) -> Revision:
@@ -147,7 +144,6 @@ def _write_all(
     prepare: Callable[[Target, Write], changes.Change | None],
     terms: Terms,
     *,
-    dry_run: bool,
     told: Callable[[Upgrade], None],
 ) -> list[Upgrade]:
     """Prepare all, so that every refusal comes before the first write; then write one after another."""
@@ -162,9 +158,7 @@ def _write_all(
             present[target.node] = lease is not None and bool(lease.session)
     done = []
     for target, write, first in prepared:
-        made = _Writing(client, target, write, prepare, terms).run(
-            first, dry_run=dry_run, away=not present[target.node]
-        )
+        made = _Writing(client, target, write, prepare, terms).run(first, away=not present[target.node])
         done.append(made)
         told(made)
     return done
@@ -180,7 +174,7 @@ class _Writing:
     prepare: Callable[[Target, Write], changes.Change | None]
     terms: Terms
 
-    def run(self, change: changes.Change | None, *, dry_run: bool, away: bool) -> Upgrade:
+    def run(self, change: changes.Change | None, *, away: bool) -> Upgrade:
         done: Upgrade | None = None
 
         def attempt() -> bool:
@@ -191,14 +185,11 @@ class _Writing:
                 return True
             after = change.after
             try:
-                if not dry_run:
-                    self.client.write(
-                        change.operations,
-                        lambda: has_change(
-                            self.client, keys.instance(after.node, after.id), self.write.change
-                        ),
-                        otherwise=f"`roj history {after.id}` shows it; the same again is safe.",
-                    )
+                self.client.write(
+                    change.operations,
+                    lambda: has_change(self.client, keys.instance(after.node, after.id), self.write.change),
+                    otherwise=f"`roj history {after.id}` shows it; the same again is safe.",
+                )
             except Conflict:
                 change = self._again(after)
                 return False

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from roj.api import keys
 from roj.api.instance import History, Outcome
 from roj.client.apps import create_app, remove_apps
+from roj.client.client import Client
 from roj.client.deployment import deploy
 from roj.client.errors import Conflict, NotFound, Unreachable
 from roj.client.goals import set_goals
@@ -89,7 +90,8 @@ def test_every_refusal_comes_before_the_first_write(deployed: World) -> None:
 
 def test_a_dry_run_says_what_would_be_and_writes_nothing(deployed: World) -> None:
     before = deployed.store.list(keys.ROOT).entries
-    (done,) = upgrade(deployed.client, "web", "v2", ["web-a"], dry_run=True)
+    client = Client(deployed.store, deployed.clock, "anna@desk", dry_run=True)
+    (done,) = upgrade(client, "web", "v2", ["web-a"])
     assert (done.written, done.app) == (True, "web:v2")
     assert deployed.store.list(keys.ROOT).entries == before
 
