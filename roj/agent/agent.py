@@ -10,7 +10,7 @@ All that it needs of the world is passed in: a simulation runs it as it is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from roj.agent.leader import Leader
 from roj.agent.membership import Membership
@@ -112,7 +112,8 @@ class Agent:
         self._store = store
         self.membership = Membership(
             environment, store, state, node, identity,
-            takeover=options.takeover, labels=dict(options.labels), changed=self._membership_changed,
+            takeover=options.takeover, labels=dict(options.labels), served=self._served,
+            changed=self._membership_changed,
             place=str(options.state_dir or "DIR"),
         )  # fmt: skip
         self.reporter = Reporter(environment, store, node, metrics=self.metrics)
@@ -323,6 +324,8 @@ class Agent:
         self._state_is(None)
         self._ahead.take(view)
         self._status.record(self.membership.went_back)
+        if view.reset:  # what went back may have taken the reports with it
+            self.reporter.reread()
         if keys.node(self.node) in view.changed:
             for order in self.orders.all():
                 self.deploys.enqueue(order.id, "the node's marks were changed")
@@ -387,6 +390,10 @@ class Agent:
         scope = labels.of_node(self.membership.cluster_id or "", self.node)
         found = (labels.parse(summary.labels) for summary in self._runtime.containers(scope))
         return tuple(owned for owned in found if owned is not None)
+
+    def _served(self) -> Collection[str]:
+        found = (labels.parse(each.labels) for each in self._runtime.containers({labels.NODE: self.node}))
+        return dict.fromkeys(owned.cluster for owned in found if owned is not None)
 
     def _reported(self) -> tuple[str, ...]:
         prefix = keys.instance_status(self.node, "")

@@ -18,7 +18,7 @@ three reads a look, at most 15 s apart, by full jitter.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,6 +31,7 @@ from roj.api.record import rfc3339
 from roj.controllers.state import StateDirectory
 from roj.environment import Environment
 from roj.framework.backoff import Backoff
+from roj.runtime.interface import RuntimeFailure
 from roj.store.interface import Check, Conflict, Listing, Store, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Membership:
         *,
         takeover: bool = False,
         labels: Mapping[str, str] | None = None,
+        served: Callable[[], Collection[str]] = tuple,
         changed: Callable[[], None] = lambda: None,
         place: str = "DIR",
     ) -> None:
@@ -85,6 +87,8 @@ class Membership:
             identity: who this machine is now.
             takeover: the first time that the lease is taken, take it from whoever holds it.
             labels: of the node, where its sentinel is made for the first time.
+            served: the ids of all clusters that containers on this machine were made for under the node's name; may
+                raise RuntimeFailure. Asked where neither the store nor the state directory knows a cluster.
             changed: called without locks held, in the thread of `join` or `run`, after anything changed that the
                 properties say. If it raises, `run` ends with that, and calls it first when it is run again.
             place: the state directory, as a person would name it to `roj restore`.
@@ -98,6 +102,7 @@ class Membership:
         self._state = state
         self._node = node
         self._takeover = takeover
+        self._served = served
         self._changed = changed
         self._place = place
         self._sentinel = Sentinel(environment, state, node, labels or {})
@@ -330,12 +335,9 @@ class Membership:
         entry = store.get(keys.CLUSTER, consistent=True)
         known = self.cluster_id
         if entry is None:
-            if known is not None or self._has_orders():
-                return _Standing(
-                    "empty",
-                    f"the store at {self._store.address} has no cluster: it was wiped, or is a new one. {_AS_TOLD} "
-                    f"`roj restore --state-dir {self._place}` puts back what this node knows",
-                )
+            unfounded = self._unfounded()
+            if unfounded is not None:
+                return unfounded
             try:
                 store.create(
                     keys.CLUSTER,
@@ -364,6 +366,39 @@ class Membership:
         if not self._saved_cluster:
             self._know(cluster)
         return Check(keys.CLUSTER, entry.version)
+
+    def _unfounded(self) -> _Standing | None:
+        """How the node stands where the store has no cluster; None: it may make one.
+
+        It may not where it was in one before. With its state lost, the labels of its containers know of that: made
+        anew under another id, the store would never again be theirs.
+        """
+        if self.cluster_id is not None:
+            return self._emptied("")
+        try:
+            served = sorted(self._served())
+        except RuntimeFailure as error:
+            return _Standing(
+                "offline",
+                f"the store at {self._store.address} has no cluster, and Docker does not say whether this node's "
+                f"containers are of one: {error}. No cluster is made before it does",
+            )
+        if len(served) == 1:
+            self._know(Cluster(id=served[0], created=self._environment.now()))
+            return self._emptied(
+                f". Containers here are of node {self._node} in cluster {served[0]}; if this is to be a new cluster, "
+                "give the node another name (--node), or remove them and the state directory"
+            )
+        if served:
+            log.warning("containers here say that node %s was in clusters %s", self._node, ", ".join(served))
+        return self._emptied("") if self._has_orders() else None
+
+    def _emptied(self, more: str) -> _Standing:
+        return _Standing(
+            "empty",
+            f"the store at {self._store.address} has no cluster: it was wiped, or is a new one. {_AS_TOLD} "
+            f"`roj restore --state-dir {self._place}` puts back what this node knows{more}",
+        )
 
     def _know(self, cluster: Cluster) -> None:
         # Twice, so that there is a previous copy: one damaged file must not make this node forget that it knows one.

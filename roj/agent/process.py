@@ -135,6 +135,10 @@ class _Identity:
             found = state.read("identity")
         assert found is not None
         self._state_id = found.value.decode()
+        try:  # again, so that there is a previous copy: with both lost this machine is another one to its own lease
+            state.write("identity", found.value)
+        except OSError as error:
+            log.warning("no second copy of the node's identity could be written: %s", error)
 
     def __call__(self) -> MachineIdentity:
         remembered = self._state.read("docker")

@@ -5,7 +5,8 @@ Others say what is; the reporter writes what differs from what the store holds, 
 * The latest status of a key wins; one that equals what is stored is not written.
 * A transient status is written only if it still holds after half a second.
 * Events wait up to two seconds for a status to go along with, in one transaction.
-* What the store holds is read before the first write, every hour, after trouble, and when asked (`reread`).
+* What the store holds is read before the first write, after trouble, and when asked (`reread`); its statuses again every
+  ten minutes, and its events every hour: a store that is set back in part wakes nobody.
 * No more than four transactions a second in the long run. Memory is bounded: statuses by their keys, events by the
   ring.
 
@@ -45,8 +46,10 @@ EVENT_DELAY = 2.0
 """Seconds that an event waits for a status to go along with."""
 MESSAGE = 2000
 """Characters of an event's message that are kept."""
-REREAD = 3600.0
-"""Seconds between two readings of what the store holds."""
+REREAD = 600.0
+"""Seconds between two readings of the statuses that the store holds."""
+REREAD_EVENTS = 3600.0
+"""The same of the events, which are many and which nobody waits for."""
 RATE, RATE_BURST = 4.0, 8
 """Transactions a second in the long run, and at once."""
 PAUSE_RETRY = 5.0
@@ -89,7 +92,7 @@ class Reporter:
         self._events = EventLog(node, events)
         self._events_due: float | None = None
         self._bucket = TokenBucket(RATE, RATE_BURST)
-        self._reread_at = environment.monotonic()
+        self._reread_at = self._reread_events_at = environment.monotonic()
         self._not_before = 0.0
         self._failures = 0
         self._failure: StoreError | None = None
@@ -323,15 +326,21 @@ class Reporter:
 
     def _read(self) -> None:
         """Learn what the store holds."""
+        with self._changed:
+            ring_too = self._reread_events_at <= self._environment.monotonic()
         stored = self._client.list(keys.observed(self.node), consistent=True)
-        ring = self._client.list(keys.events(self.node), consistent=True)
+        ring = self._client.list(keys.events(self.node), consistent=True) if ring_too else None
         with self._changed:
             now = self._environment.monotonic()
+            share = self._environment.random.uniform(0.9, 1.0)
             self._statuses.read({entry.key: entry.value for entry in stored.entries}, now)
+            self._reread_at = now + REREAD * share
+            if ring is None:
+                return
             self._events.load({entry.key: entry.value for entry in ring.entries})
             if not len(self._events):
                 self._events_due = None  # the ring has what was to be written: its answer was lost
-            self._reread_at = now + REREAD * self._environment.random.uniform(0.9, 1.0)
+            self._reread_events_at = now + REREAD_EVENTS * share
 
     def _write(self, now: float, *, all: bool) -> None:
         """One transaction: removals, statuses, then events."""
@@ -384,7 +393,7 @@ class Reporter:
 
     def _read_anew(self, now: float) -> None:
         self._statuses.doubt()
-        self._reread_at = now
+        self._reread_at = self._reread_events_at = now
         self._changed.notify()
 
     def _finish(self) -> None:

@@ -15,7 +15,7 @@ from roj.api.event import Event
 from roj.api.record import Record
 from roj.framework.errors import TemporaryError
 from roj.framework.events import ALIKE, BURST, EventLog
-from roj.framework.reporter import Reporter
+from roj.framework.reporter import REREAD, Reporter
 from roj.framework.statuses import HOLD
 from roj.store.interface import Conflict, Create, Delete, Discard, Set, StoreUnavailable
 from tests.unit.framework.still import START, FakeStore, Lie, Still, World
@@ -131,7 +131,15 @@ def test_a_restart_with_equal_statuses_writes_nothing() -> None:
     reporting.status(A, "launched")
     reporting.run(3 * 3600.0)
     assert reporting.world.writes == []
-    assert reporting.world.requests.count("list") <= 2 * 5, "read at start and hourly, two lists each"
+    assert reporting.world.requests.count("list") <= 21 + 5, "statuses every 10 minutes, events every hour"
+
+
+def test_a_status_that_the_store_alone_set_back_is_put_right_within_ten_minutes() -> None:
+    reporting = Reporting()
+    reporting.status(A, "launched")
+    reporting.still.at(700.0, lambda: reporting.world.put(A, Status(phase="pulling").encode()))
+    reporting.run(700.0 + REREAD + 1.0)
+    assert reporting.world.entries[A].value == Status(phase="launched").encode()
 
 
 def test_an_event_whose_answer_was_lost_leaves_nothing_to_do() -> None:

@@ -183,7 +183,7 @@ def frozen(scenario: Scenario) -> Run:
 def converge(run: Run) -> None:
     """P1: all faults end, and everything is as it should be within a bounded time, published status included.
 
-    Where the store was set back, statuses may be too, and nobody wakes the node for that: it reads them hourly.
+    Where the store was set back, statuses may be too, and nobody wakes the node for that: it reads them every REREAD seconds.
     """
     within = CONVERGED + (REREAD if run.oracles.facts.rewound is not None else 0.0)
     run.world.heal()
@@ -253,7 +253,7 @@ def _given_up(world: World, status: InstanceStatus) -> bool:
 
 
 def _mended_late(run: Run) -> float:
-    """Statuses that a restore has set back are mended hourly; a lease that names an older machine, every ten minutes."""
+    """Statuses that a restore has set back are mended when they are read; a lease that names an older machine, every ten minutes."""
     if run.oracles.facts.rewound is not None:
         return REREAD
     whats = [happening.what for happening in run.scenario.happenings]

@@ -189,6 +189,8 @@ class Scene:
         self.state = MemoryState()
         self.here = Machine(self.world, "here")
         self.told: list[State] = []
+        self.served: Callable[[], tuple[str, ...]] = tuple
+        """Of what clusters the machine's containers are."""
         self.start()
 
     def start(self, *, takeover: bool = False, labels: dict[str, str] | None = None) -> Membership:
@@ -201,6 +203,7 @@ class Scene:
             self.here,
             takeover=takeover,
             labels=labels,
+            served=lambda: self.served(),  # noqa: PLW0108  (tests put another in its place)
             changed=lambda: self.told.append(self.membership.state),
             place="/state",
         )

@@ -10,6 +10,7 @@ from roj.agent.lease import TTL, HeldElsewhere
 from roj.agent.membership import CLUSTER, ELSEWHERE, LOOK, Membership, State
 from roj.api import keys
 from roj.api.node import Cluster, MachineIdentity, Mark, Node
+from roj.runtime.interface import RuntimeUnavailable
 from roj.store.interface import Set, StoreUnavailable
 from tests.unit.agent.fakes import FaultyStore, MemoryState, Scene, content, put
 
@@ -446,3 +447,44 @@ def test_a_full_disk_at_the_first_start_is_said_and_mended(scene: Scene) -> None
     scene.state.full = False
     scene.run(20)
     assert (scene.membership.state, scene.membership.cluster_id) == ("joined", cluster)
+
+
+def test_a_node_that_lost_its_state_gives_an_empty_store_no_other_id_than_its_containers_have(
+    scene: Scene,
+) -> None:
+    scene.served = lambda: ("before",)
+    scene.start().join()
+    assert scene.how() == ("empty", True, False)
+    assert scene.membership.cluster_id == "before"
+    assert content(scene.embedded) == {}
+    said = scene.membership.problem or ""
+    assert "roj restore --state-dir /state" in said and "in cluster before" in said and "--node" in said
+    put(scene.embedded, {keys.CLUSTER: scene.state.files[CLUSTER]})
+    scene.run(20)
+    assert (scene.how(), scene.cluster()) == (("joined", True, True), "before")
+
+
+def test_containers_of_several_clusters_or_of_another_one_than_the_stores_decide_nothing(
+    scene: Scene,
+) -> None:
+    scene.served = lambda: ("one", "two")
+    scene.start().join()
+    assert scene.membership.state == "joined"
+    scene.membership.stop()
+    scene.state.files.clear()
+    scene.served = lambda: ("one",)
+    scene.start().join()
+    assert (scene.membership.state, scene.membership.cluster_id) == ("joined", scene.cluster())
+
+
+def test_no_cluster_is_made_before_docker_says_whether_the_node_was_in_one(scene: Scene) -> None:
+    def away() -> tuple[str, ...]:
+        raise RuntimeUnavailable("away")
+
+    scene.served = away
+    scene.start().join()
+    assert scene.how() == ("offline", False, False)
+    assert content(scene.embedded) == {}
+    scene.served = tuple
+    scene.run(20)
+    assert scene.how() == ("joined", True, True)

@@ -13,8 +13,11 @@ import pytest
 
 from roj.agent.http import Answer, Endpoint
 from roj.agent.options import AgentOptions
+from roj.api import keys
 from roj.cli.main import run
 from roj.environment import RealEnvironment
+from roj.runtime.simulated import Machine, SimulatedRuntime
+from roj.store.embedded import EmbeddedStore
 from tests.unit.store.scripted import Scripted, answer
 
 ROWS = [
@@ -230,3 +233,26 @@ def test_a_state_directory_that_may_not_be_written_or_is_full_says_so(
     assert run([*words, str(tmp_path / "full")], variables={}) == 2
     said = capsys.readouterr().err
     assert "cannot be used: No space left on device" in said and "Make room there" in said
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda file: file.write_bytes(b"damaged")])
+def test_an_agent_whose_identity_is_lost_or_damaged_keeps_its_lease(
+    lose: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = RealEnvironment()
+    store, docker = EmbeddedStore(environment, tmp_path / "store"), Machine(environment)
+    monkeypatch.setattr("roj.agent.process.open_runtime", lambda *_: SimulatedRuntime(environment, docker))
+    words = f"agent --node n1 --once --store sqlite:///{tmp_path}/store".split()
+    state = tmp_path / "state"
+    assert run([*words, "--state-dir", str(state)], variables={}) == 0
+    lease = store.get(keys.lease("n1"))
+    assert lease is not None
+    session = store.open_session("of one that was killed", ttl=600.0, checked=False)
+    assert store.acquire(lease.key, lease.value, session)
+    lose(state / "identity")
+    assert run([*words, "--state-dir", str(state)], variables={}) == 0
+    assert run([*words, "--state-dir", str(tmp_path / "another")], variables={}) == 0
+    session = store.open_session("of one that was killed", ttl=600.0, checked=False)
+    assert store.acquire(lease.key, lease.value, session)
+    assert run([*words, "--state-dir", str(tmp_path / "another")], variables={}) == 5
+    store.close()
