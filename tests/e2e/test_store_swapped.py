@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,19 @@ def test_a_store_of_another_cluster_is_not_obeyed_and_a_lost_head_is_put_back(
             said("has no cluster")
             roj.ok("restore", "--state-dir", str(agent.state))
             converged()
+
+            # The store wiped and the state directory lost: the containers know the cluster.
+            cluster = roj.json("cluster")["id"]
+            agent.kill()
+            consul.wipe()
+            shutil.rmtree(agent.state)
+            agent.start(wait=False)
+            said(f"Containers here are of node {node} in cluster {cluster}")
+            roj.ok("restore", "--state-dir", str(agent.state))
+            for id in ids:
+                roj.wait_phase(id, "unclaimed")
+            assert roj.json("cluster")["id"] == cluster
+            assert machine.ids(node) == kept
             roj.ok("undeploy", *ids, "--wait")
             assert machine.ids(node) == []
 
