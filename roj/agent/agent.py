@@ -309,7 +309,7 @@ class Agent:
         elif not reporting:
             self.reporter.pause()
         self._reporting = reporting
-        self.watcher.poke()
+        self.watcher.poke()  # what comes of it is a reset: reports are read again too
         for order in self.orders.all():
             self.deploys.enqueue(order.id, f"membership: {self.membership.state}")
         for key in self._ahead.wanted():

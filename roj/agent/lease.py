@@ -88,6 +88,12 @@ class Lease:
         self._taken = False
         """Whether the lease was taken in that session: one alone is no lease."""
         self._until = 0.0
+        self._takes = 0
+
+    @property
+    def takes(self) -> int:
+        """How often it was taken anew: each time the store may have lost other reports with it."""
+        return self._takes
 
     @property
     def held(self) -> bool:
@@ -125,8 +131,12 @@ class Lease:
                 sent = self._environment.monotonic()
                 session = store.open_session(f"roj agent of {self._node}", ttl=TTL, checked=True)
             self._remember(session)
-            if self._says(entry, me, session) or store.acquire(self._key, me.encode(), session):
+            if self._says(entry, me, session):
                 self._taken, self._until = True, sent + TTL
+                return
+            if store.acquire(self._key, me.encode(), session):
+                self._taken, self._until = True, sent + TTL
+                self._takes += 1
                 return
             self._taken = False
         raise StoreUnavailable(f"the lease of node {self._node} is refused, though nobody holds it")

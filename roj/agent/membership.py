@@ -90,7 +90,8 @@ class Membership:
             served: the ids of all clusters that containers on this machine were made for under the node's name; may
                 raise RuntimeFailure. Asked where neither the store nor the state directory knows a cluster.
             changed: called without locks held, in the thread of `join` or `run`, after anything changed that the
-                properties say. If it raises, `run` ends with that, and calls it first when it is run again.
+                properties say, or the lease was taken anew. If it raises, `run` ends with that, and calls it first
+                when it is run again.
             place: the state directory, as a person would name it to `roj restore`.
 
         Raises:
@@ -117,7 +118,7 @@ class Membership:
         self._cluster = self._known_cluster()
         self._elsewhere = self._seen_elsewhere()
         self._standing = _Standing("offline", "the store was not asked yet")
-        self._told = self._facts()
+        self._told = self._facts(), 0
         self._poked = False
         self._stopped = False
         self._due = 0.0
@@ -175,7 +176,7 @@ class Membership:
 
         What it tells of the store (back, wiped, another) is looked into at once by `run`. No requests in here.
         """
-        cluster = self.cluster_id
+        cluster, version = self.cluster_id, self._sentinel.version
         if cluster is None:
             doubt: str | None = "the cluster's id is not known yet"
         else:
@@ -187,6 +188,8 @@ class Membership:
         with self._lock:
             # The last look's word where there is a doubt: a mark `forgotten` that was just seen is news to `run`.
             news = self._standing.state == "joined" if doubt else state in {"offline", "empty", "foreign"}
+            # A store that was wiped and restored while nobody looked has lost the lease, though its session goes on.
+            news = news or version not in {None, self._sentinel.version}
             if news:
                 self._poked = True
                 self._lock.notify_all()
@@ -467,7 +470,7 @@ class Membership:
         return state, cluster, cluster is not None and state != "standby"
 
     def _announce(self) -> None:
-        now = self._facts()
+        now = self._facts(), self._lease.takes
         if now != self._told:
             self._changed()
             self._told = now

@@ -51,6 +51,7 @@ class Sentinel:
         self._last: Node | None = None
         self._written = b""
         self._went_back = ""
+        self._version: int | None = None
         file = state.read(NODE)
         if file is not None:
             try:
@@ -70,6 +71,11 @@ class Sentinel:
         """What is wrong where the store has an older record than the last one that was obeyed; None: it has not."""
         with self._lock:
             return self._went_back or None
+
+    @property
+    def version(self) -> int | None:
+        """Its version in the last listing that had it; another one: it was written, maybe put back. None: in none yet."""
+        return self._version
 
     def look(self, store: Store, cluster: str, right: Check | None) -> str | None:
         """Read it (1 request), and make it where it is missing (1 write): as it was last, or with the labels.
@@ -119,6 +125,7 @@ class Sentinel:
         entry = next((entry for entry in listing.entries if entry.key == self._key), None)
         if entry is None:
             return f"{self._key} is not in it"
+        self._version = entry.version
         with self._lock:
             same = entry.value == self._written
             if same:

@@ -179,8 +179,9 @@ class Standing:
     def of(cls, snapshot: Snapshot, node: str) -> Standing:
         status = snapshot.node_statuses.get(node)
         if not snapshot.ready(node):
-            never = status is None and node not in snapshot.leases
-            return cls(f"no agent has ever run as {node}" if never else f"{node} is away")
+            # Not "never": a restored store has lost what an agent reported.
+            silent = status is None and node not in snapshot.leases
+            return cls(f"no agent reports as {node}" if silent else f"{node} is away")
         if isinstance(status, NodeStatus):
             for condition in status.conditions:
                 if condition.type == "DockerReachable" and condition.status == "False":
@@ -279,7 +280,7 @@ def node_row(snapshot: Snapshot, name: str, instances: int) -> NodeRow:
         if isinstance(record, Unreadable):
             messages.append(f"its {what} is not understood: {record.problem}")
     if lease is None and status is None:
-        messages.append("no agent has ever run as this node")
+        messages.append("no agent reports as this node")
     conditions = report.conditions if report is not None else ()
     messages += troubles(conditions)
     return NodeRow(

@@ -120,6 +120,22 @@ def test_a_wiped_store_stops_nothing_and_restore_puts_it_back(site: Faulty) -> N
     assert site.ids() == before
 
 
+def test_keys_that_were_deleted_and_restored_before_anybody_looked_are_reported_anew(site: Faulty) -> None:
+    """The session outlives its lease, so that no renewal tells that it is lost."""
+    roj, before = site.roj, site.ids()
+    wait_for("ready", lambda: roj.node("faults")["ready"])
+    store = open_store(site.consul.store_url, RealEnvironment(), {})
+    store.transact([Discard(entry.key) for entry in store.list("roj/v1/").entries])
+    store.close()
+    roj.ok("restore", "--state-dir", str(site.agent.state))
+    node = roj.node("faults")
+    assert node["ready"] or node["message"] == "no agent reports as this node"
+    wait_for("ready again", lambda: (row := roj.node("faults"))["ready"] and row["versions"], timeout=30)
+    for instance in ("web", "pair"):
+        roj.wait_phase(instance, "launched")
+    assert site.ids() == before
+
+
 def test_without_consul_a_restarted_agent_repairs_and_reports_when_it_is_back(site: Faulty) -> None:
     site.consul.stop()
     site.machine.containers("web", "faults")[0].remove(force=True)

@@ -488,3 +488,28 @@ def test_no_cluster_is_made_before_docker_says_whether_the_node_was_in_one(scene
     scene.served = tuple
     scene.run(20)
     assert scene.how() == ("joined", True, True)
+
+
+def test_a_store_that_was_wiped_and_restored_while_nobody_looked_has_its_lease_back_in_seconds(
+    scene: Scene,
+) -> None:
+    scene.membership.join()
+    assert scene.listing_is_believed() is None
+    kept = {key: value for key, value in content(scene.embedded).items() if key != keys.lease("n1")}
+    scene.told.clear()
+    scene.run(100)
+    assert scene.told == []
+
+    def restored() -> None:
+        put(scene.embedded, {})
+        put(scene.embedded, kept)
+        assert scene.listing_is_believed() is None
+
+    scene.run(8, (5, restored))
+    assert scene.told == ["joined"], "reports may be lost too"
+    entry = scene.embedded.get(keys.lease("n1"))
+    assert entry is not None and entry.session
+    scene.asked()
+    assert scene.listing_is_believed() is None
+    scene.run(10)
+    assert scene.asked() == []

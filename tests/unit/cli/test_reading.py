@@ -93,7 +93,7 @@ def test_of_a_node_that_is_away_nothing_is_known(seed: Seed) -> None:
 
 def test_an_instance_for_a_node_that_never_was_says_so(seed: Seed) -> None:
     seed.instance("n9", "a")
-    assert phase_and_message(seed, "a") == ("pending", "no agent has ever run as n9")
+    assert phase_and_message(seed, "a") == ("pending", "no agent reports as n9")
 
 
 def test_while_docker_does_not_answer_nothing_is_known(seed: Seed) -> None:
