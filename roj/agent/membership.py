@@ -19,29 +19,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
 
-from roj.agent.lease import RENEW, TTL, HeldElsewhere, Lease, describe
+from roj.agent import standing
+from roj.agent.elsewhere import Elsewhere
+from roj.agent.lease import RENEW, TTL, HeldElsewhere, Lease
+from roj.agent.own_cluster import OwnCluster
 from roj.agent.sentinel import ForeignSentinel, Sentinel
+from roj.agent.standing import AS_TOLD, Standing, State
 from roj.api import keys
-from roj.api.faults import UnreadableRecord
-from roj.api.node import Cluster, MachineIdentity, Mark, Node
-from roj.api.record import rfc3339
+from roj.api.node import MachineIdentity, Mark, Node
 from roj.controllers.state import StateDirectory
 from roj.environment import Environment
 from roj.framework.backoff import Backoff
-from roj.runtime.interface import RuntimeFailure
-from roj.store.interface import Check, Conflict, Listing, Store, StoreError, StoreUnavailable
+from roj.store.interface import Listing, Store, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-State = Literal["offline", "joined", "standby", "foreign", "empty"]
-
-CLUSTER = "cluster"
-"""The state file with the cluster's record."""
-ELSEWHERE = "elsewhere"
-"""The state file with the machine that was last seen to hold the lease, until this one holds it."""
 LOOK = 20
 """Renewals between two looks at cluster, sentinel and lease: what was deleted by hand is mended within 10 minutes, sooner
 where the watcher's listing tells."""
@@ -49,15 +42,6 @@ RELEASE = 2.0
 """Seconds that a stop waits for the lease's release; without an answer the session ends by itself."""
 _BACKOFF = Backoff(first=1.0, longest=15.0)
 _BETWEEN_POKES = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """What the last look at the store came to."""
-
-    state: State
-    problem: str | None = None
-    failure: StoreError | None = field(default=None, compare=False)
 
 
 class Membership:
@@ -100,24 +84,20 @@ class Membership:
         """
         self._environment = environment
         self._store = store
-        self._state = state
         self._node = node
         self._takeover = takeover
-        self._served = served
         self._changed = changed
-        self._place = place
         self._sentinel = Sentinel(environment, state, node, labels or {})
+        self._cluster = OwnCluster(
+            environment, state, node, self._sentinel.last, served=served, address=store.address, place=place
+        )
+        self._elsewhere = Elsewhere(environment, state, takeover=takeover)
         self._lease = Lease(environment, state, node, identity)
         self._turn = environment.lock()
         """Held by whoever speaks with the store."""
         self._client: Store | None = None
-        self._saved_cluster = False
-        self._saved_elsewhere = False
-        """Whether the state files are there."""
         self._lock = environment.condition()  # of what follows
-        self._cluster = self._known_cluster()
-        self._elsewhere = self._seen_elsewhere()
-        self._standing = _Standing("offline", "the store was not asked yet")
+        self._standing = Standing("offline", "the store was not asked yet")
         self._told = self._facts(), 0
         self._poked = False
         self._stopped = False
@@ -132,8 +112,7 @@ class Membership:
     @property
     def cluster_id(self) -> str | None:
         """The cluster's id; None: this node never knew one."""
-        with self._lock:
-            return self._cluster.id if self._cluster is not None else None
+        return self._cluster.id
 
     @property
     def state(self) -> State:
@@ -302,18 +281,18 @@ class Membership:
             try:
                 self._stand(self._look(self._connected()))
             except HeldElsewhere as held:
-                self._note_elsewhere(held.holder)
-                self._stand(self._standing_by())
+                self._elsewhere.note(held.holder)
+                self._stand(self._standing_by() or standing.held_elsewhere(self._node, held.holder))
                 raise
             except StoreError as error:
                 self._failed(error)
                 raise
             except OSError as error:
-                self._stand(_Standing("offline", f"the state directory cannot be written: {error}"))
+                self._stand(Standing("offline", f"the state directory cannot be written: {error}"))
 
-    def _look(self, store: Store) -> _Standing:
-        seen = self._look_at_cluster(store)
-        if isinstance(seen, _Standing):
+    def _look(self, store: Store) -> Standing:
+        seen = self._cluster.look(store)
+        if isinstance(seen, Standing):
             return seen
         problem = (
             None if seen else f"{keys.CLUSTER} does not parse; going on with the cluster id known before"
@@ -323,110 +302,23 @@ class Membership:
         try:
             problem = self._sentinel.look(store, cluster, seen) or problem
         except ForeignSentinel as foreign:
-            return _Standing("foreign", f"{foreign}. {_AS_TOLD}")
-        if self._forgotten() is not None:
+            return Standing("foreign", f"{foreign}. {AS_TOLD}")
+        mark = self._forgotten()
+        if mark is not None:
             self._lease.release(store)
-            return self._standing_by()
+            return standing.forgotten(self._node, mark)
         self._lease.take(store, takeover=self._takeover)
         self._takeover = False
-        self._note_joined()
-        return _Standing("joined", problem)
-
-    def _look_at_cluster(self, store: Store) -> _Standing | Check | None:
-        """Where it is not the right store: how that leaves the node. Else what holds as long as it is; None where the
-        cluster's record does not parse, and it can only be hoped."""
-        entry = store.get(keys.CLUSTER, consistent=True)
-        known = self.cluster_id
-        if entry is None:
-            unfounded = self._unfounded()
-            if unfounded is not None:
-                return unfounded
-            try:
-                store.create(
-                    keys.CLUSTER,
-                    Cluster(id=self._environment.new_id(), created=self._environment.now()).encode(),
-                )
-            except Conflict:
-                log.info("another node has made the cluster meanwhile")
-            # Read again, not believed: only what the store says is written down.
-            entry = store.get(keys.CLUSTER, consistent=True)
-            if entry is None:
-                raise StoreUnavailable(f"{keys.CLUSTER} was written and is not there")
-        try:
-            cluster = Cluster.decode(entry.value)
-        except UnreadableRecord as problem:
-            if known is not None:
-                return None
-            return _Standing("foreign", f"{keys.CLUSTER}: {problem}. Nothing is done")
-        if known is not None and known != cluster.id:
-            return _Standing(
-                "foreign",
-                f"the store at {self._store.address} is of cluster {cluster.id}, this node of cluster {known}. "
-                f"{_AS_TOLD} Give --store the right one; or, if {known} is lost, put its store back and run "
-                f"`roj restore --state-dir {self._place}`; or start the agent with a new --state-dir to join "
-                f"{cluster.id}",
-            )
-        if not self._saved_cluster:
-            self._know(cluster)
-        return Check(keys.CLUSTER, entry.version)
-
-    def _unfounded(self) -> _Standing | None:
-        """How the node stands where the store has no cluster; None: it may make one.
-
-        It may not where it was in one before. With its state lost, the labels of its containers know of that: made
-        anew under another id, the store would never again be theirs.
-        """
-        if self.cluster_id is not None:
-            return self._emptied("")
-        try:
-            served = sorted(self._served())
-        except RuntimeFailure as error:
-            return _Standing(
-                "offline",
-                f"the store at {self._store.address} has no cluster, and Docker does not say whether this node's "
-                f"containers are of one: {error}. No cluster is made before it does",
-            )
-        if len(served) == 1:
-            self._know(Cluster(id=served[0], created=self._environment.now()))
-            return self._emptied(
-                f". Containers here are of node {self._node} in cluster {served[0]}; if this is to be a new cluster, "
-                "give the node another name (--node), or remove them and the state directory"
-            )
-        if served:
-            log.warning("containers here say that node %s was in clusters %s", self._node, ", ".join(served))
-        return self._emptied("") if self._has_orders() else None
-
-    def _emptied(self, more: str) -> _Standing:
-        return _Standing(
-            "empty",
-            f"the store at {self._store.address} has no cluster: it was wiped, or is a new one. {_AS_TOLD} "
-            f"`roj restore --state-dir {self._place}` puts back what this node knows{more}",
-        )
-
-    def _know(self, cluster: Cluster) -> None:
-        # Twice, so that there is a previous copy: one damaged file must not make this node forget that it knows one.
-        self._state.write(CLUSTER, cluster.encode())
-        self._state.write(CLUSTER, cluster.encode())
-        self._saved_cluster = True
-        with self._lock:
-            self._cluster = cluster
+        self._elsewhere.over()
+        return Standing("joined", problem)
 
     def _failed(self, error: StoreError) -> None:
         """The store did not answer as it should."""
         with self._lock:
-            elsewhere = self._elsewhere is not None
             if self._standing.state == "joined" and self._lease.held:
                 return
-            known = self._cluster is not None
-        if elsewhere or self._forgotten() is not None:
-            self._stand(self._standing_by())
-            return
-        then = (
-            _AS_TOLD if known else "This node was never in a cluster: nothing to do until it can be reached."
-        )
-        self._stand(
-            _Standing("offline", f"the store at {self._store.address} failed: {error}. {then}", error)
-        )
+        known = self.cluster_id is not None
+        self._stand(self._standing_by() or standing.failed(self._store.address, error, known=known))
 
     def _release(self) -> None:
         store = self._store.clone()
@@ -453,16 +345,15 @@ class Membership:
 
     # --- how things stand ---
 
-    def _now(self) -> _Standing:
+    def _now(self) -> Standing:
+        standing_by = self._standing_by()
+        if standing_by is not None:
+            return standing_by
         with self._lock:
-            standing, elsewhere = self._standing, self._elsewhere is not None
-        if elsewhere or self._forgotten() is not None:
-            return self._standing_by()
-        if standing.state == "joined" and not self._lease.held:
-            return _Standing(
-                "offline", f"the lease of node {self._node} could not be renewed in time. {_AS_TOLD}"
-            )
-        return standing
+            last = self._standing
+        if last.state == "joined" and not self._lease.held:
+            return standing.not_renewed(self._node)
+        return last
 
     def _facts(self) -> tuple[State, str | None, bool]:
         """What `changed` is called for: state, cluster id, whether anything may be done."""
@@ -475,82 +366,25 @@ class Membership:
             self._changed()
             self._told = now
 
-    def _stand(self, standing: _Standing) -> None:
+    def _stand(self, now: Standing) -> None:
         with self._lock:
-            before, self._standing = self._standing, standing
-            cluster = self._cluster.id if self._cluster is not None else "unknown"
-        if standing == before:
+            before, self._standing = self._standing, now
+        if now == before:
             return
-        if standing.problem is not None:
-            log.warning("membership is %s: %s", standing.state, standing.problem)
+        if now.problem is not None:
+            log.warning("membership is %s: %s", now.state, now.problem)
         else:
-            log.info("node %s has joined cluster %s", self._node, cluster)
+            log.info("node %s has joined cluster %s", self._node, self.cluster_id)
 
-    def _standing_by(self) -> _Standing:
-        forgotten = self._forgotten()
-        if forgotten is not None:
-            who = f" by {forgotten.who}" if forgotten.who else ""
-            why = f" ({forgotten.why})" if forgotten.why else ""
-            return _Standing(
-                "standby",
-                f"node {self._node} was forgotten{who} at {rfc3339(forgotten.when)}{why}: its containers are left as "
-                "they are, and nothing is done until it rejoins",
-            )
-        with self._lock:
-            holder = self._elsewhere
-        who = describe(holder if isinstance(holder, MachineIdentity) else None)
-        return _Standing(
-            "standby",
-            f"the lease of node {self._node} is held by {who}: nothing is changed here until it is free, or the "
-            "agent is started with --takeover",
-        )
+    def _standing_by(self) -> Standing | None:
+        """How the node stands where its agent must take its hands off; None: it need not."""
+        mark = self._forgotten()
+        if mark is not None:
+            return standing.forgotten(self._node, mark)
+        if self._elsewhere.seen:
+            return standing.held_elsewhere(self._node, self._elsewhere.holder)
+        return None
 
     def _forgotten(self) -> Mark | None:
         last = self._sentinel.last
         return last.forgotten if last is not None else None
-
-    def _note_elsewhere(self, holder: MachineIdentity | None) -> None:
-        """Written down: a start without the store must not act while the other machine may."""
-        with self._lock:
-            same, self._elsewhere = self._elsewhere == (holder or "unknown"), holder or "unknown"
-        if same:
-            return
-        self._saved_elsewhere = True
-        try:
-            self._state.write(ELSEWHERE, holder.encode() if holder is not None else b"")
-        except OSError as error:
-            log.warning("the holder of the lease could not be written down: %s", error)
-
-    def _note_joined(self) -> None:
-        if self._saved_elsewhere:
-            self._state.delete(ELSEWHERE)
-            self._saved_elsewhere = False
-        with self._lock:
-            self._elsewhere = None
-
-    # --- what the state directory knows ---
-
-    def _known_cluster(self) -> Cluster | None:
-        file = self._state.read(CLUSTER)
-        if file is not None:
-            self._saved_cluster = not file.previous
-            return Cluster.decode(file.value)
-        last = self._sentinel.last  # both copies damaged: the sentinel says it too
-        return Cluster(id=last.cluster, created=self._environment.now()) if last is not None else None
-
-    def _seen_elsewhere(self) -> MachineIdentity | Literal["unknown"] | None:
-        file = self._state.read(ELSEWHERE)
-        self._saved_elsewhere = file is not None
-        if file is None or self._takeover:
-            return None
-        try:
-            return MachineIdentity.decode(file.value)
-        except UnreadableRecord:
-            return "unknown"
-
-    def _has_orders(self) -> bool:
-        """Whether this node was in a cluster, though its id is lost."""
-        return bool(self._state.names("orders/"))
-
-
-_AS_TOLD = "What this node was last told is kept and repaired, and nothing is reported."

@@ -387,8 +387,8 @@ MEMBERSHIP = (
         "The lease is read, and counts as taken whatever comes of the write: two machines that start at once both have it.",
         (
             "agent/lease.py",
-            "if self._says(entry, me, session) or store.acquire(self._key, me.encode(), session):",
-            "if self._says(entry, me, session) or store.acquire(self._key, me.encode(), session) or not entry or not entry.session:",
+            "if store.acquire(self._key, me.encode(), session):",
+            "if store.acquire(self._key, me.encode(), session) or not entry or not entry.session:",
         ),
         interleaved=True,
     ),
@@ -396,9 +396,9 @@ MEMBERSHIP = (
         "empty-store-made-a-cluster",
         "A node that has been in a cluster makes a new one of an empty store.",
         (
-            "agent/membership.py",
-            "            if known is not None or self._has_orders():\n",
-            "            if False:\n",
+            "agent/own_cluster.py",
+            "            unfounded = self._unfounded()\n",
+            "            unfounded = None\n",
         ),
     ),
 )

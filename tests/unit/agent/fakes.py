@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from roj.agent.lease import Lease
-from roj.agent.membership import Membership, State
+from roj.agent.membership import Membership
+from roj.agent.standing import State
 from roj.api import keys
 from roj.api.node import Cluster, MachineIdentity, Node
 from roj.controllers.state import StateFile

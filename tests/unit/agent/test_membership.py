@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from roj.agent.elsewhere import ELSEWHERE
 from roj.agent.lease import TTL, HeldElsewhere
-from roj.agent.membership import CLUSTER, ELSEWHERE, LOOK, Membership, State
+from roj.agent.membership import LOOK, Membership
+from roj.agent.own_cluster import CLUSTER
+from roj.agent.standing import State
 from roj.api import keys
 from roj.api.node import Cluster, MachineIdentity, Mark, Node
 from roj.runtime.interface import RuntimeUnavailable
