@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from roj.api.app import App
+from roj.api.app import App, AppSpec
 from roj.api.document import document_of
 from roj.cli.apps import references_of
 from roj.cli.context import Function, opened, opened_store, say, store_option
@@ -47,7 +47,12 @@ def export_app(context: click.Context, reference: str, output: str) -> None:
 
 def exported(app: App, form: str = "yaml") -> str:
     """What `create -f` takes; it makes the same app."""
-    fields = app.spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    return written(app.spec, form)
+
+
+def written(spec: AppSpec, form: str = "yaml") -> str:
+    """The app file."""
+    fields = spec.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
     return json.dumps(fields, indent=2, ensure_ascii=False) + "\n" if form == "json" else as_one(fields)
 
 

@@ -83,6 +83,13 @@ _TEXTS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+MAX_MERGES = 100
+"""Mappings that one mapping takes in (`<<: [*a, *b]`)."""
+MAX_MERGED = 200_000
+"""Keys of a file, those that are merged counted wherever they are."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML whose `faults` has the keys that stand twice, and in which only `true` and `false` are no texts:
     `ON: yes` is an environment variable and its value, as in YAML 1.2, and a day or 12:30 is a text."""
@@ -100,6 +107,8 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._place = place
         self._faults = faults
+        self._read: dict[int, yaml.MappingNode] = {}
+        self._merged = 0
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]  # PyYAML's stubs have no types for it
@@ -107,16 +116,37 @@ class _Loader(yaml.SafeLoader):
         sixties = tag in _NUMBERS and isinstance(value, str) and ":" in value
         return "tag:yaml.org,2002:str" if sixties else tag
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Puts in what `<<: *other` merges; before that, once, keys that stand twice are told."""
+        if id(node) not in self._read:
+            self._read[id(node)] = node
+            self._tell_what_stands_twice(node)
+        super().flatten_mapping(node)
+        # One of each key, the last, is left: what is merged again and again would grow beyond all bounds.
+        kept = {_key_of(key): (key, value) for key, value in node.value}
+        node.value = list(kept.values())
+        self._merged += len(node.value)
+        if self._merged > MAX_MERGED:
+            raise yaml.constructor.ConstructorError(None, None, "too much is merged", node.start_mark)
+
+    def _tell_what_stands_twice(self, node: yaml.MappingNode) -> None:
         seen: dict[Hashable, None] = {}
-        for key_node, _ in node.value:
+        for key_node, value_node in node.value:
+            if key_node.tag == _MERGE:
+                if isinstance(value_node, yaml.SequenceNode) and len(value_node.value) > MAX_MERGES:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"more than {MAX_MERGES} mappings are merged", key_node.start_mark
+                    )
+                continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                continue  # the call below says so
+                continue  # `construct_mapping` says so
             if key in seen:
                 where = _where(key_node.start_mark)
                 self._faults.append(Fault(self._place, f"{where}the key {quoted(key)} stands twice"))
             seen[key] = None
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         mapping = super().construct_mapping(node, deep=deep)
         _drop_what_is_no_text(mapping, self._place, self._faults)
         return mapping
@@ -135,6 +165,11 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
 
 
+def _key_of(node: yaml.Node) -> Hashable:
+    """What tells keys of a mapping apart; one that is no scalar is like no other."""
+    return (node.tag, node.value) if isinstance(node, yaml.ScalarNode) else id(node)
+
+
 def _drop_what_is_no_text(mapping: dict[Any, Any], place: str, faults: list[Fault]) -> None:
     """Half a character as a key (`"\\ud800"`) is told here and goes no further: no place of a fault could have it."""
     for key in [key for key in mapping if isinstance(key, str) and not is_text(key)]:
@@ -146,8 +181,10 @@ def _where(mark: yaml.Mark) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: "
 
 
-def file_content(path: str, faults: list[Fault]) -> Any:
+def file_content(path: str, faults: list[Fault], hint: str = "`roj create --help` shows an app file") -> Any:
     """What a YAML or JSON file says; `-` is stdin. Keys that stand twice are added to `faults`; the last one counts.
+
+    `hint`: what is told of an empty one.
 
     Raises:
         InvalidInput: it cannot be read, is neither, or is empty.
@@ -155,7 +192,7 @@ def file_content(path: str, faults: list[Fault]) -> Any:
     place = place_of(path)
     content = parsed(_text_of(path), place, faults)
     if content is None:
-        raise _refused(place, "is empty; `roj create --help` shows an app file")
+        raise _refused(place, f"is empty; {hint}")
     return content
 
 
@@ -190,7 +227,7 @@ def _text_of(path: str) -> str:
     except (OSError, ValueError) as problem:
         raise _refused(place, f"cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
     if len(data) > MAX_FILE:
-        raise _refused(place, f"is too large for an app file: {MAX_FILE:,} bytes is the most")
+        raise _refused(place, f"is too large: {MAX_FILE:,} bytes is the most")
     return text
 
 

@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     "Apps": {
         "create": Entry("roj.cli.apps:create", "Write an app: an image or a file, under NAME:VERSION."),
         "apps": Entry("roj.cli.listing:apps", "List apps."),
+        "import": Entry("roj.cli.importing:import_", "Turn a Helios job or a Compose file into an app file."),
         "export": Entry(
             "roj.cli.export:export", "Print what is declared, as `create -f` and `apply` take it."
         ),

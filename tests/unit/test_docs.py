@@ -14,6 +14,9 @@ from roj.cli.errors import EXIT_CODES
 from roj.cli.main import COMMANDS, main
 from roj.cli.schema import page_of_app, schema_of_app
 from roj.framework.metrics import Metrics
+from roj.importers.compose_fields import DEPLOY_LEFT_OUT, LEFT_OUT, REFUSED
+from roj.importers.compose_service import READERS as COMPOSE
+from roj.importers.helios import READERS as HELIOS
 
 SOURCES = Path(__file__).parents[2]
 PAGES = sorted([*SOURCES.glob("*.md"), *SOURCES.glob("docs/**/*.md"), *SOURCES.glob("examples/**/*.md")])
@@ -160,3 +163,11 @@ def test_every_field_of_the_app_file_is_told() -> None:
     for name, definition in {"AppSpec": schema, **schema["$defs"]}.items():
         for field, told in definition.get("properties", {}).items():
             assert told.get("description"), f"{name}.{field}"
+
+
+@pytest.mark.parametrize(
+    "keys", [sorted({*COMPOSE, *LEFT_OUT, *REFUSED}), sorted({*DEPLOY_LEFT_OUT}), sorted(HELIOS)]
+)
+def test_every_key_that_is_imported_or_not_is_told(keys: list[str]) -> None:
+    text = text_of(SOURCES / "docs/import.md")
+    assert [key for key in keys if f"`{key}`" not in text] == []
