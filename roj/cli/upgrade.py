@@ -88,7 +88,8 @@ def upgrade(
 
 
 @click.command()
-@click.argument("instances", metavar="INSTANCE...", nargs=-1, required=True)
+@click.argument("instances", metavar="[INSTANCE]...", nargs=-1)
+@choice_options
 @click.option("--to", "generation", metavar="GENERATION", type=int, help="Back to what this generation ran.")
 @_terms_options
 @wait_options
@@ -100,6 +101,9 @@ def rollback(
     /,
     *,
     instances: tuple[str, ...],
+    app: str,
+    nodes: tuple[str, ...],
+    selector: tuple[str, ...],
     generation: int | None,
     at: str | None,
     now: bool,
@@ -117,6 +121,7 @@ def rollback(
     \b
     roj rollback web-k3x5q --wait
     roj rollback web-k3x5q --to 3
+    roj rollback --app web:v2 -l zone=a --now
     """
     from roj.client.upgrade import roll_back
 
@@ -124,12 +129,15 @@ def rollback(
     faults: list[Fault] = []
     patience = timeout_of(timeout, faults)
     moment = moment_of(at, settings_of(context).the_environment(), faults)
+    choice = choice_of(instances, app, nodes, selector, faults)
+    if generation is not None and choice is not None:
+        faults.append(Fault("--to", "goes with INSTANCE: every instance counts its own generations"))
     if faults:
         raise InvalidInput(faults)
     with opened(context, dry_run=dry_run) as client:
         done = roll_back(
-            client, instances, to=generation, terms=Terms(why=why, at=moment, now=now, if_change=if_change),
-            told=_told(dry_run),
+            client, chosen(client, instances, choice), to=generation,
+            terms=Terms(why=why, at=moment, now=now, if_change=if_change), told=_told(dry_run),
         )  # fmt: skip
         if waits and not dry_run:
             _wait(context, client, done, patience + until(moment, client.environment))
