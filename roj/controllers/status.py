@@ -141,9 +141,14 @@ def _message(order: Order, plan: Plan) -> str:
         return _two_orders(order) + (f"; {plan.message}" if plan.message else "")
     if order.absent:
         return _UNCLAIMED.format(id=order.id)
+    if order.drained:
+        return _DRAINED + (f"; {plan.message}" if plan.message else "")
     if order.unreadable:
         return f"its record is not understood, the last good one is obeyed: {order.unreadable}"
     return plan.message
+
+
+_DRAINED = "its node is drained: `roj node uncordon` starts it again"
 
 
 def _two_orders(order: Order) -> str:
@@ -218,7 +223,7 @@ def _facts_of_node(
     if frozen is not None:
         yield "Frozen", "True", "NodeFrozen", frozen.in_words("frozen")
     if order.drained:
-        yield "Drained", "True", "NodeDrained", "its node is drained: `roj node uncordon` starts it again"
+        yield "Drained", "True", "NodeDrained", _DRAINED
 
 
 def _facts_of_upgrade(order: Order, plan: Plan) -> Iterable[tuple[str, Literal["True"], str, str]]:

@@ -73,6 +73,18 @@ def test_the_same_app_again_is_no_change_unless_it_failed(deployed: World) -> No
     assert deployed.get("n1", "web-a").revision.id == deployed.get("n1", "web-a").change
 
 
+def test_a_change_that_waits_is_written_anew_for_another_time_or_at_once(deployed: World) -> None:
+    upgrade(deployed.client, "web", "v2", ["web-a"], terms=Terms(at=WHEN))
+    (done,) = upgrade(deployed.client, "web", "v2", ["web-a"], terms=Terms(at=WHEN))
+    assert not done.written
+    (done,) = upgrade(deployed.client, "web", "v2", ["web-a"], terms=Terms(now=True))
+    now = deployed.get("n1", "web-a")
+    assert (done.written, now.generation, now.now, now.at) == (True, 3, True, None)
+    deployed.report("n1", "web-a", "launched")
+    (done,) = upgrade(deployed.client, "web", "v2", ["web-a"], terms=Terms(at=WHEN))
+    assert not done.written
+
+
 def test_every_refusal_comes_before_the_first_write(deployed: World) -> None:
     deploy(deployed.client, "web", "v2", ["n2"], id="other")  # has port 8081 of n2
     with pytest.raises(Conflict, match="8081/tcp of n2 is held by instance other"):

@@ -417,6 +417,7 @@ def test_a_drained_node_stops_so_many_at_a_time_and_starts_them_again(node: Node
         stopped += [id for id in ids if id not in up and id not in stopped]
     assert stopped == ids
     assert {node.phase(id) for id in ids} == {"stopped"}
+    assert "drained" in status(node).message
     assert all(node.record(id).goal == "start" for id in ids)
     node.start()
     node.run(60)
