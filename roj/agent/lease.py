@@ -40,7 +40,10 @@ class HeldElsewhere(Exception):
     def __init__(self, node: str, holder: MachineIdentity | None) -> None:
         self.node = node
         self.holder = holder
-        super().__init__(f"the lease of node {node} is held by {describe(holder)}")
+        super().__init__(
+            f"the lease of node {node} is held by {describe(holder)}. Stop that agent, give this one another --node, or "
+            "take the lease with --takeover"
+        )
 
 
 def describe(holder: MachineIdentity | None) -> str:

@@ -184,7 +184,7 @@ class Membership:
             StoreError: the store failed. The node is offline: `run` tries on.
         """
         try:
-            self._attempt()
+            self._attempt(starting=True)
         except HeldElsewhere:
             self._disconnect()  # the agent ends
             raise
@@ -271,7 +271,7 @@ class Membership:
             log.warning("the session of node %s's lease has ended", self._node)
             self._attempt()
 
-    def _attempt(self) -> None:
+    def _attempt(self, *, starting: bool = False) -> None:
         """Look at all there is, mend what may be mended, and take the lease."""
         with self._lock:
             self._poked = False
@@ -282,7 +282,8 @@ class Membership:
                 self._stand(self._look(self._connected()))
             except HeldElsewhere as held:
                 self._elsewhere.note(held.holder)
-                self._stand(self._standing_by() or standing.held_elsewhere(self._node, held.holder))
+                now = self._standing_by() or standing.held_elsewhere(self._node, held.holder)
+                self._stand(now, quietly=starting)  # at the start it is told by whoever ends it
                 raise
             except StoreError as error:
                 self._failed(error)
@@ -366,10 +367,10 @@ class Membership:
             self._changed()
             self._told = now
 
-    def _stand(self, now: Standing) -> None:
+    def _stand(self, now: Standing, *, quietly: bool = False) -> None:
         with self._lock:
             before, self._standing = self._standing, now
-        if now == before:
+        if now == before or quietly:
             return
         if now.problem is not None:
             log.warning("membership is %s: %s", now.state, now.problem)

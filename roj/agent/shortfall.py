@@ -28,13 +28,12 @@ def of_store(words: str, failure: Exception | None, otherwise: Cause = "work") -
     match failure:
         case StoreDenied():
             cause: Cause = "denied"
-            advice = (
-                failure.advice or "Give the agent a token that may: docs/operations.md has the rules of one"
-            )
+            advice = f"{failure.advice} docs/operations.md has the rules of a node's token".lstrip()
         case StoreUnavailable():
             cause = "unreachable"
             advice = (
-                failure.advice or "Is it running there? --store, ROJ_STORE or CONSUL_HTTP_ADDR name another"
+                failure.advice
+                or "Is the store running there? --store, ROJ_STORE or CONSUL_HTTP_ADDR name another"
             )
         case StoreError():
             cause, advice = otherwise, failure.advice
@@ -47,9 +46,13 @@ def of_store(words: str, failure: Exception | None, otherwise: Cause = "work") -
 
 def of_docker(problem: str) -> Shortfall:
     """Docker does not answer."""
+    words = (
+        problem.rstrip(".")
+        if "does not answer" in problem
+        else f"Docker does not answer: {problem.rstrip('.')}"
+    )
     return Shortfall(
-        f"Docker does not answer: {problem.rstrip('.')}. Is it running there, and may you use it? `docker version` tells",
-        "unreachable",
+        f"{words}. Is Docker running there, and may you use it? `docker version` tells", "unreachable"
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,3 +110,19 @@ def test_an_empty_list_is_not_believed_where_the_token_may_not_read(guarded: Con
     store.close()
     assert [row["name"] for row in roj(guarded, reader, "nodes", "-o", "json").json] == ["node1"]
     assert roj(guarded, nothing, "nodes").code == 7
+
+
+def test_an_agent_that_is_denied_does_not_end_its_one_run_with_0(guarded: Consul, tmp_path: Path) -> None:
+    secret = token(guarded, "no-roj", 'node_prefix "" { policy = "read" }')
+    words = ["agent", "--once", "--node", "n1", "--state-dir", str(tmp_path), "--docker", "simulated:"]
+    variables = {**os.environ, "CONSUL_HTTP_ADDR": guarded.address, "CONSUL_HTTP_TOKEN": secret}
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "roj"), *words],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 7, done.stderr
+    assert "not converged" in done.stderr and "docs/operations.md" in done.stderr

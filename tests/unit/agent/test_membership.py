@@ -105,13 +105,16 @@ def test_a_short_outage_changes_nothing_and_a_long_one_ends_with_the_session(sce
     assert scene.membership.state == "joined"
 
 
-def test_held_elsewhere_at_the_start_and_without_the_store_after_it(scene: Scene) -> None:
+def test_held_elsewhere_at_the_start_and_without_the_store_after_it(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     scene.membership.join()
     scene.membership.stop()
     there = scene.elsewhere()
     there.take(scene.straight())
-    with pytest.raises(HeldElsewhere, match="held by there"):
+    with pytest.raises(HeldElsewhere, match=r"held by there.*--takeover"):
         scene.start().join()
+    assert caplog.messages == [], "the agent ends, and says why"
     scene.line.away = True
     membership = scene.start()
     with pytest.raises(StoreUnavailable):
