@@ -297,7 +297,7 @@ class Orders:
                 if order is not None and not order.absent:
                     now = self._environment.monotonic()
                     gone = replace(order, absent=True, absent_since=now, held=None, mode=_kept(order))
-                    self._put(gone, "its record is gone")
+                    self._put(gone, "its record is gone", replaces=order)
                 return
         seen = _decoded(entry, id, self._node)
         if isinstance(seen, str):
@@ -409,9 +409,14 @@ class Orders:
             serving_app=self._apps.get(serving.app.digest) if serving is not None else None,
         )
 
-    def _put(self, order: Order, reason: str) -> None:
+    def _put(self, order: Order, reason: str, *, replaces: Order | None = None) -> None:
+        """Take an order in the place of what is known; with `replaces` only where that is still of the same change."""
         with self._writing, self._lock:
             current = self._orders.get(order.id)
+            if replaces is not None and (
+                current is None or current.instance.change != replaces.instance.change
+            ):
+                return  # its undeploy was finished meanwhile, or a newer one was taken
             if current is not None and current.instance == order.instance:
                 order = replace(order, obeyed=current.obeyed)  # what was noted beside it meanwhile
             self._orders[order.id] = replace(order, app=None, serving_app=None)

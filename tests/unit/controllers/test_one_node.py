@@ -10,6 +10,7 @@ from roj.api.record import Record
 from roj.client.apps import MAX_HOST_PORTS
 from roj.controllers.crashes import Slot
 from roj.runtime.interface import RestartPolicy, StartRefused
+from roj.store.interface import Entry
 from tests.unit.controllers.node import Node
 
 WEB: list[dict[str, object]] = [{"name": "web", "image": "web:1", "ports": [{"container": 80, "host": 8080}]}]
@@ -78,6 +79,27 @@ def test_a_stopped_instance_stays_stopped_over_a_boot_and_starts_again(node: Nod
     status = node.status("web-a")
     assert status is not None
     assert (status.phase, status.restarts) == ("launched", 0)
+
+
+def test_an_undeploy_that_is_done_while_its_record_is_read_again_stays_done(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched(node)
+    node.goal("web-a", "undeploy")
+    read = node.orders._read
+
+    def meanwhile(id: str) -> Entry | None:
+        found = read(id)
+        if found is None:  # the watcher saw it gone; now the deploy controller ends what it did
+            monkeypatch.undo()
+            order = node.orders.get(id)
+            assert order is not None and node.orders.drop(order)
+        return found
+
+    node.world.entries.pop(keys.instance("n1", "web-a"))
+    monkeypatch.setattr(node.orders, "_read", meanwhile)
+    node.listen()
+    assert node.orders.all() == ()
 
 
 def test_an_undeployed_instance_leaves_nothing(node: Node) -> None:
