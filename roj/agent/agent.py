@@ -258,7 +258,7 @@ class Agent:
         joined = self.membership.state == "joined"
         if not joined:
             problem = self.membership.problem or f"membership: {self.membership.state}"
-            found.append(of_store(problem, self.membership.failure, "membership"))
+            found.append(of_store(problem, self.membership.failure, "stays"))
         elif self.watcher.believed is None:
             found.append(of_store("what is desired was not read yet", self.watcher.failure))
         if self._docker_problem is not None:  # what instances were before it says nothing
@@ -277,7 +277,9 @@ class Agent:
             phase = self._deploy.phase(order.id)
             wanted = {"start": "launched", "stop": "stopped"}.get(order.instance.goal)
             if phase != wanted:
-                found.append(Shortfall(f"{order.id} is {phase or 'not looked at yet'}"))
+                said = self._deploy.message(order.id)
+                words = f"{order.id} is {phase or 'not looked at yet'}" + (f": {said}" if said else "")
+                found.append(Shortfall(words, "stays" if phase in ("failed", "held") else "work"))
         unreadable = self.orders.unreadable_ids()
         return found + [Shortfall(f"{id}: {self.orders.unreadable(id)}") for id in unreadable]
 

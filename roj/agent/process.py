@@ -17,7 +17,7 @@ from roj.agent.http import Answer, Endpoint
 from roj.agent.lease import HeldElsewhere
 from roj.agent.machine import identity
 from roj.agent.options import AgentOptions, default_state_directory
-from roj.agent.shortfall import exit_code, is_outside
+from roj.agent.shortfall import exit_code, is_idle
 from roj.agent.state_directory import StateDirectory, usable
 from roj.api.names import check_name
 from roj.api.node import MachineIdentity
@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 GLANCE = 0.2
 """Seconds between two looks of `--once` at whether all is done."""
-OUTSIDE = 10.0
-"""Seconds that `--once` waits for what is not its own work: a store or Docker that does not answer, a right."""
+PATIENCE = 10.0
+"""Seconds that `--once` waits for what is not its own work: a store or Docker that does not answer, a right, an order."""
 
 
 class AgentError(Exception):
@@ -192,9 +192,9 @@ def _once(environment: Environment, options: AgentOptions, agent: Agent, ended: 
     deadline = worked + options.once_timeout
     while (missing := agent.unconverged()) and not ended.event.is_set():
         now = environment.monotonic()
-        if not is_outside(missing):
+        if not is_idle(missing):
             worked = now
-        if now >= min(deadline, worked + OUTSIDE):
+        if now >= min(deadline, worked + PATIENCE):
             break
         environment.sleep(GLANCE)
     for each in missing:

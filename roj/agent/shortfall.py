@@ -10,7 +10,7 @@ from roj.store.interface import StoreDenied, StoreError, StoreUnavailable
 
 NOT_CONVERGED, UNREACHABLE, DENIED = 3, 6, 7
 
-Cause = Literal["work", "membership", "unreachable", "denied"]
+Cause = Literal["work", "stays", "unreachable", "denied"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,7 @@ class Shortfall:
 
     words: str
     cause: Cause = "work"
-    """`work`: the agent is at it, or what it does fails. Else something outside stands in its way: the node's place in
-    its cluster, a store or Docker that cannot be reached, a store that denies."""
+    """`work`: the agent is at it. `stays`: until somebody orders or mends something. Else what is away, or denies."""
 
 
 def of_store(words: str, failure: Exception | None, otherwise: Cause = "work") -> Shortfall:
@@ -62,6 +61,6 @@ def exit_code(missing: Iterable[Shortfall]) -> int:
     return max((codes.get(each.cause, NOT_CONVERGED) for each in missing), default=0)
 
 
-def is_outside(missing: Iterable[Shortfall]) -> bool:
-    """Whether the agent can do nothing more about it: all that is missing is not its work."""
+def is_idle(missing: Iterable[Shortfall]) -> bool:
+    """Whether the agent can do nothing more about it: nothing that is missing is its work."""
     return all(each.cause != "work" for each in missing)

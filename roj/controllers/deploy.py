@@ -140,6 +140,11 @@ class Deploy:
         status = self._last.get(id)
         return status.phase if status is not None else None
 
+    def message(self, id: str) -> str:
+        """What was reported with it, for people."""
+        status = self._last.get(id)
+        return status.message if status is not None else ""
+
     # --- parts of a look ---
 
     def _learn_apps(self, order: Order) -> str:

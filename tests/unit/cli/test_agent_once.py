@@ -18,7 +18,7 @@ Once = Callable[..., tuple[int, str]]
 def once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Once:
     """Runs it to its end; exit code and what was said to be missing."""
     monkeypatch.setattr("roj.framework.log.set_up", lambda *_, **__: None)
-    monkeypatch.setattr("roj.agent.process.OUTSIDE", 0.5)
+    monkeypatch.setattr("roj.agent.process.PATIENCE", 0.5)
 
     def ran(
         store: str = f"sqlite:///{tmp_path}/roj.db", docker: str = "simulated:", *more: str
