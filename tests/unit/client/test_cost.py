@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from roj.api import keys
+from roj.api.document import read_document
 from roj.client.adoption import adopt
+from roj.client.applying import Placed, plan
 from roj.client.apps import create_app, remove_apps
 from roj.client.client import Client
 from roj.client.deployment import deploy
@@ -75,6 +77,14 @@ def test_adopt(deployed: World) -> None:
     assert got == {"get": 1 + 6, "list": 2, "transact": 1}, (
         "one get that finds no record, and two lists to find it"
     )
+
+
+def test_comparing_documents(deployed: World) -> None:
+    documents = [
+        *(Placed("", read_document({"instance": f"n{number}", "app": "web:v2", "node": "n2"})) for number in range(9)),
+        Placed("", read_document({"app": "web:v2", "containers": [{"name": "web", "image": "nginx:1.7.1"}]})),
+    ]  # fmt: skip
+    assert asked(deployed, lambda client: plan(client, documents, prune=True)) == {"list": 3}
 
 
 def test_remove(deployed: World) -> None:
