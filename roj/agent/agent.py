@@ -141,7 +141,11 @@ class Agent:
             believe=self.membership.believe, changed=self._changed, expected=(OSError, RuntimeFailure),
             metrics=self.metrics,
         )  # fmt: skip
-        self._leader = Leader(environment, store, node, options.lead) if options.lead != "no" else None
+        self._leader: Leader | None = None
+        if options.lead != "no":
+            self._leader = Leader(
+                environment, store, node, options.lead, joined=lambda: self.membership.may_report
+            )
         self._manager = Manager(environment, self.supervisor, reporter=self.reporter, metrics=self.metrics)
 
     def _build_controllers(self, state: StateDirectory) -> None:

@@ -8,6 +8,7 @@ session has a TTL of 15 s, and the lock is checked inside every transaction that
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Literal
 
 from roj.api import keys
@@ -35,18 +36,23 @@ Lead = Literal["auto", "yes", "no"]
 class Leader:
     """One agent's part in the election: the body of a thread."""
 
-    def __init__(self, environment: Environment, store: Store, node: str, lead: Lead) -> None:
+    def __init__(
+        self, environment: Environment, store: Store, node: str, lead: Lead, *, joined: Callable[[], bool]
+    ) -> None:
         """Nothing is asked of the store before `run`.
 
         Args:
             store: is cloned.
             node: this agent's node: it stands in the lock, and in the status of rollouts.
             lead: `auto` stands unless the token may not; `yes` says aloud that it may not.
+            joined: whether the node is in its cluster: in a store that is empty or another cluster's, and while another
+                machine is the node's agent, it does not stand.
         """
         self._environment = environment
         self._store = store.clone()
         self._node = node
         self._lead = lead
+        self._joined = joined
         self._stopping = environment.event()
         self._session = ""
         self._rollouts = Rollouts(Client(self._store, environment, f"agent@{node}"), node, self._guard)
@@ -56,6 +62,9 @@ class Leader:
         """Wait for work, take the lock, do it; until `stop`."""
         failures = index = 0
         while not self._stopping.is_set():
+            if not self._joined():
+                self._stopping.wait(RENEW)
+                continue
             try:
                 index = self._turn(index)
                 failures = 0
@@ -83,17 +92,22 @@ class Leader:
     def _turn(self, index: int) -> int:
         """One wait, and what is to be done then; the index to wait from."""
         listing = self._store.watch(keys.LOCKS, index, WAIT if index else 0.0)
-        if not listing.entries:
+        if not listing.entries and self._joined():
             # Without it every write in the store would wake the wait. Where it is there and was not shown, the conflict
             # is a failure like others, with its pause.
             self._store.create(keys.lock(LOCK), b"{}")
             return 0
         free = not any(entry.key == keys.lock(LOCK) and entry.session for entry in listing.entries)
-        if free and not self._stopping.is_set() and self._rollouts.active():
+        led = free and listing.entries and self._may_lead() and self._rollouts.active()
+        if led:
             self._lead_on()
-            return 0
-        self._stopping.wait(1.0)  # a wait that ends at once is not repeated at once
-        return listing.index if listing.index >= index else 0
+        self._stopping.wait(
+            1.0
+        )  # a turn that ends at once, whatever the store answers, is not repeated at once
+        return listing.index if listing.entries and not led and listing.index >= index else 0
+
+    def _may_lead(self) -> bool:
+        return self._joined() and not self._stopping.is_set()
 
     def _lead_on(self) -> None:
         """Take the lock and carry out what there is, until nothing is left to do or the lock is lost."""
@@ -111,7 +125,7 @@ class Leader:
         renewed = self._environment.monotonic()
         due: dict[str, float] = {}
         looked = -RENEW
-        while not self._stopping.is_set():
+        while self._may_lead():
             now = self._environment.monotonic()
             if now - renewed >= RENEW:
                 if not self._store.renew_session(self._session):

@@ -152,7 +152,9 @@ class GarbageCollection:
                 },
             }
         )
-        finished = [uid for c in mine if self._orders.is_finished(uid := c.labels[labels.UID])]
+        finished = [
+            uid for c in mine if self._is_over(c.labels[labels.INSTANCE], uid := c.labels[labels.UID])
+        ]
         found = [
             *container_garbage(
                 mine,
@@ -195,7 +197,7 @@ class GarbageCollection:
                     owned = labels.parse(self._runtime.container(item.id).labels)
                     if owned is None:
                         return False
-                    if not (self._orders.is_finished(owned.uid) or self._orders.give_up(owned.instance)):
+                    if not (self._is_over(owned.instance, owned.uid) or self._orders.give_up(owned.instance)):
                         return False  # claimed after all
                     self._runtime.set_restart_policy(item.id, "no")
                     self._runtime.stop(item.id, self._node.stop_grace)
@@ -298,6 +300,11 @@ class GarbageCollection:
                 scope = labels.of_instance(self._node.cluster(), self._node.name, order.id)
                 if not self._runtime.containers(scope) and self._orders.give_up(order.id):
                     log.info("gave up %s: unclaimed for longer than %g s (--reap-unclaimed)", order.id, after)
+
+    def _is_over(self, id: str, uid: str) -> bool:
+        """Whether that life of an instance was undeployed, and no operator has brought it back since."""
+        order = self._orders.get(id)
+        return self._orders.is_finished(uid) and (order is None or order.instance.uid != uid)
 
     def _unclaimed_for(self) -> dict[str, float]:
         now = self._environment.monotonic()

@@ -417,6 +417,25 @@ REGRESSIONS = {
         windows=(Window(57.4, 150.0, 0, "late", 1.0),),
         happenings=(Happening(110.0, "restored-fresh", 0, 5), Happening(106.5, "restored", 0, 30)),
     ),
+    # Undeployed, brought back by an operator after a restore, and lost by the next one: it was collected as undeployed.
+    "brought-back-and-collected": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(
+            Command(12.0, 0, "deploy", 0, "b", "port"),
+            Command(46.0, 0, "undeploy", 0, "b", "port"),
+            Command(145.0, 0, "start", 0, "b", "port"),
+        ),
+        happenings=(Happening(77.0, "restored", 0, 3), Happening(160.0, "restored", 0, 0)),
+    ),
+    # A list that was empty though the key was there: it was made again and again without a pause.
+    "lock-not-seen": Scenario(
+        nodes=1,
+        schedule=Schedule(),
+        commands=(Command(4.0, 0, "deploy", 0, "a", "plain"),),
+        windows=(Window(20.0, 150.0, 0, "empty", 1.0),),
+        happenings=(Happening(30.0, "crash", 0, 5),),
+    ),
     # Unclaimed at two looks of the collector, claimed between them: it was reaped as if it had been so all along.
     "unclaimed-claimed-unclaimed": Scenario(
         nodes=1,

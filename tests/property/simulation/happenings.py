@@ -78,7 +78,7 @@ class Happenings:
             case "pause":
                 node.pause(later * 4)
             case "clock-jump":
-                node.clock.wrong += (number - 200) * 60.0
+                node.clock.wrong += clock_jump(number)
             case "stop-start":
                 node.stop()
                 self._later(20.0 + later, node.start)
@@ -407,3 +407,8 @@ class Happenings:
 
 def _seconds(number: int) -> float:
     return 1.0 + number % 40
+
+
+def clock_jump(number: int) -> float:
+    """Seconds that a clock goes ahead; negative: back."""
+    return (number - 200) * 60.0

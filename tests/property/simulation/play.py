@@ -12,7 +12,7 @@ from roj.agent.options import AgentOptions
 from roj.api import keys
 from roj.api.instance import InstanceStatus
 from roj.framework.reporter import REREAD
-from tests.property.simulation.happenings import Happenings
+from tests.property.simulation.happenings import Happenings, clock_jump
 from tests.property.simulation.operators import Written
 from tests.property.simulation.oracles import (
     Broken,
@@ -253,11 +253,13 @@ def _given_up(world: World, status: InstanceStatus) -> bool:
 
 
 def _mended_late(run: Run) -> float:
-    """Statuses that a restore has set back are mended when they are read; a lease that names an older machine, every ten minutes."""
-    if run.oracles.facts.rewound is not None:
-        return REREAD
-    whats = [happening.what for happening in run.scenario.happenings]
-    return LEASE if "docker-lost" in whats or "other-garbled" in whats else 0.0
+    """Statuses that a restore has set back are mended when they are read; a lease that names an older machine, every ten
+    minutes; ages are told by the wall clock, which may have gone back."""
+    happenings = run.scenario.happenings
+    rewound = REREAD if run.oracles.facts.rewound is not None else 0.0
+    lease = LEASE if any(each.what in {"docker-lost", "other-garbled"} for each in happenings) else 0.0
+    back = sum(max(0.0, -clock_jump(each.number)) for each in happenings if each.what == "clock-jump")
+    return max(rewound, lease, back)
 
 
 def no_lost_order(run: Run) -> None:

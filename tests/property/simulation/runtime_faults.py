@@ -200,10 +200,10 @@ class FaultyRuntime:
     def start(self, id: str) -> None:
         def start() -> None:
             if self._meets("start", "start-refused"):
-                self._inner.container(id)
-                refusal = StartRefused("the engine could not start it: a simulated reason")
-                self.machine.find(id).error = str(refusal)
-                raise refusal
+                container = self.machine.find(id)
+                if not container.live:
+                    container.error = "the engine could not start it: a simulated reason"
+                    raise StartRefused(container.error)
             self._inner.start(id)
 
         self._call("start", self._name(id), start, change=True, about=id)
