@@ -67,6 +67,8 @@ class Facts:
     """When the life of an instance was ended, by the machine that did it and the uid."""
     missing: dict[str, float] = field(default_factory=dict)
     """Since when the store has no record of an instance that it had, by its key."""
+    restored: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """When a restore brought a record back, which wakes no watch, and since when it was missing before, by its key."""
     absent: dict[str, float] = field(default_factory=dict)
     """When the record of an instance was last seen to be missing or not to parse, by its key."""
 
@@ -91,9 +93,10 @@ class Facts:
         if before is None or decoded(change.after) is None:
             self.absent[change.key] = change.time
         if change.after is None:
-            self.missing[change.key] = change.time
-        else:
-            self.missing.pop(change.key, None)
+            restored, since = self.restored.pop(change.key, (change.time - REACTION, change.time))
+            self.missing[change.key] = since if change.time - restored < REACTION else change.time
+        elif (since_when := self.missing.pop(change.key, None)) is not None and change.who == "restore":
+            self.restored[change.key] = change.time, since_when
         if (
             change.after is None
             and before is not None
