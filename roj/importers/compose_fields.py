@@ -4,7 +4,7 @@ from __future__ import annotations
 
 LEFT_OUT: dict[str, str] = {
     "attach": "left out: it is about the output of `docker compose up`; `docker logs` has it",
-    "container_name": "left out: roj names containers itself; the others reach it by the service's name",
+    "container_name": "left out: roj names containers; the others reach it by the service's name, and not by this one",
     "develop": "left out: it is for `docker compose watch`",
     "expose": "left out: the containers of an instance reach every port of each other",
     "profiles": "left out: the service is imported",
