@@ -180,11 +180,15 @@ PROPERTIES = {
         scenarios(whats=("session-lost", "tombstones-reaped", "pause"), faults=STORE_FAULTS)
     ),
     "P1, P2, P12: convergence and quiescence, whatever a watch answers": Trouble(
-        scenarios(
-            whats=("session-lost", "tombstones-reaped", "restored-fresh", "stop-start"),
-            faults=WATCHED,
-            steady=True,
-            most_nodes=1,
+        st.sampled_from(WATCHED).flatmap(
+            lambda fault: scenarios(
+                first=(Command(4.0, 0, "deploy", 0, "a", "plain"), Command(45.0, 0, "stop", 0, "a", "")),
+                surely=(Window(30.0, 40.0, 0, fault, 1.0),),
+                whats=("session-lost", "tombstones-reaped", "restored-fresh", "stop-start"),
+                faults=WATCHED,
+                steady=True,
+                most_nodes=1,
+            )
         )
     ),
     "P1, P2, P12: convergence and quiescence, whatever Docker answers": Trouble(

@@ -83,52 +83,58 @@ class Results:
         DATA.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def write(results: Results, mutants: Sequence[Mutant], budget: float) -> None:
+def write(results: Results, mutants: Sequence[Mutant], hard: Sequence[Mutant], budget: float) -> None:
     """Put the table in its place in the page."""
     page = PAGE.read_text(encoding="utf-8")
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{PAGE} has no place for the table of planted bugs: {BEGIN}{END}")
-    PAGE.write_text(before + begin + table(results, mutants, budget) + end + after, encoding="utf-8")
+    PAGE.write_text(before + begin + table(results, mutants, hard, budget) + end + after, encoding="utf-8")
 
 
-def table(results: Results, mutants: Sequence[Mutant], budget: float) -> str:
+def table(results: Results, mutants: Sequence[Mutant], hard: Sequence[Mutant], budget: float) -> str:
     """The whole of it, with what it says in sum."""
-    medians = [
-        many.median_seconds if many.median_seconds is not None else inf for many in results.many.values()
-    ]
-    quick = sum(each <= budget / 5 for each in medians)
+    last = [results.last[each.name] for each in mutants if each.name in results.last]
+    quick = sum(each.found and each.seconds <= budget / 5 for each in last)
     lines = [
-        f"{len(mutants)} planted bugs, {sum(each.interleaved for each in mutants)} of them (marked *) to be found only where",
-        "somebody else acts between two steps of one handler or command. `make mutants` plants each in a copy of the tree",
-        f"and has the properties take turns for {budget:.0f} s of one core, which is what CI gives them; it fails if one",
-        'survives. The medians are of `make mutants ARGUMENTS="--seeds 20"`: '
-        f"{quick} of the {len(medians)} measured are at most",
-        f"a fifth of the budget ({budget / 5:.0f} s).",
+        f"{len(mutants)} bugs are planted, {sum(each.interleaved for each in mutants)} of them (marked *) such as are found "
+        "only where somebody else acts",
+        "between two steps of one handler or command. `make mutants` plants one at a time in a copy of the tree, and the",
+        f"properties take turns, in an order drawn anew, for at most {budget:.0f} s of one core, which is what CI gives them. "
+        "It fails if",
+        f"one survives. In the run below {sum(each.found for each in last)} of {len(last)} were found, {quick} of them within "
+        f"a fifth of that ({budget / 5:.0f} s).",
+        *_of_seeds(results, budget),
         "",
-        "| planted bug | in | found by | examples | seconds | median of seeds |",
-        "|---|---|---|---|---|---|",
+        "| planted bug | in | found by | examples | seconds |",
+        "|---|---|---|---|---|",
     ]
     for each in mutants:
-        last, many = results.last.get(each.name), results.many.get(each.name)
+        catch = results.last.get(each.name)
         files = ", ".join(dict.fromkeys(f"`{edit.file}`" for edit in each.edits))
-        star = " *" if each.interleaved else ""
-        row = [f"{each.mistake}{star}", files]
-        if last is None:
+        row = [f"{each.mistake}{' *' if each.interleaved else ''}", files]
+        if catch is None:
             row += ["", "", ""]
-        elif last.found:
-            row += [f"{last.promise} {last.oracle}", str(last.examples), f"{last.seconds:.1f}"]
+        elif catch.found:
+            row += [f"{catch.promise} {catch.oracle}", str(catch.examples), f"{catch.seconds:.1f}"]
         else:
-            row += ["**survived**", str(last.examples), f"{last.seconds:.1f}"]
-        row.append(_of_many(many))
+            row += ["**survived**", str(catch.examples), f"{catch.seconds:.1f}"]
         lines.append(f"| {' | '.join(row)} |")
+    if hard:
+        lines += ["", f"{len(hard)} more are known that the budget is too small for, as it is now:", ""]
+        lines += [f"- {each.mistake} (`{each.edits[0].file}`)" for each in hard]
     return "\n".join(lines) + "\n"
 
 
-def _of_many(many: Measured | None) -> str:
-    if many is None:
-        return ""
-    if many.median_seconds is None:
-        return f"over {many.seconds:.0f} s ({many.found} of {many.seeds} found)"
-    return f"{many.median_seconds:.1f} s ({many.found} of {many.seeds} found)"
+def _of_seeds(results: Results, budget: float) -> list[str]:
+    """What `--seeds` measured."""
+    if not results.many:
+        return []
+    medians = [each.median_seconds for each in results.many.values()]
+    quick = sum(each is not None and each <= budget / 5 for each in medians)
+    seeds = min(each.seeds for each in results.many.values())
+    return [
+        f"With {seeds} seeds or more each, the median of {quick} of the {len(medians)} bugs measured is at most a fifth of "
+        "the budget (`results.json`)."
+    ]

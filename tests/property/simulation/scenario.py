@@ -207,6 +207,7 @@ def scenarios(
     apps: Sequence[str] | None = None,
     first: tuple[Command, ...] = (),
     certain: tuple[Happening, ...] = (),
+    surely: tuple[Window, ...] = (),
     least_nodes: int = 1,
     most_nodes: int = 3,
     forever: bool = False,
@@ -215,7 +216,7 @@ def scenarios(
 ) -> Scenario:
     """Whole runs.
 
-    `steady`: only apps that run for ever; `apps`: only those. `first` and `certain` are in each of the runs. `forever`:
+    `steady`: only apps that run for ever; `apps`: only those. `first`, `certain` and `surely` are in each of the runs. `forever`:
     some nodes are partitioned for good.
     """
     deployed = apps or (STEADY if steady else tuple(CATALOGUE))
@@ -229,6 +230,7 @@ def scenarios(
         draw(schedules()),
         (*first, *draw(commands(nodes, apps=deployed, verbs=verbs))),
         (
+            *surely,
             *(draw(windows(nodes + 2, faults)) if faults else ()),
             *(draw(partitions(nodes)) if forever else ()),
         ),
