@@ -379,6 +379,8 @@ PROPERTIES = {
     ),
     "P10: truthful status": Trouble(
         scenarios(
+            first=(Command(4.0, 0, "deploy", 0, "a", "plain"),),
+            certain=(Happening(60.0, "clock-jump", 0, 20),),
             whats=(
                 "container-crashes",
                 "container-paused",
