@@ -237,6 +237,11 @@ PROPERTIES = {
     ),
     "P3: one port, one instance": Trouble(
         scenarios(
+            first=(
+                Command(4.0, 0, "deploy", 0, "a", "dynamic"),
+                Command(4.0, 1, "deploy", 0, "b", "dynamic"),
+                Command(4.0, 0, "deploy", 0, "c", "dynamic"),
+            ),
             whats=("crash-soon", "container-removed"),
             faults=("slow", "answer-lost", "contended"),
             apps=("port", "pair", "dynamic", "dynamic"),

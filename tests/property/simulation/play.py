@@ -42,7 +42,7 @@ QUIET = 300.0
 """Ten resyncs."""
 
 
-PORTS = (20000, 20015)
+PORTS = (20000, 20011)
 """Ports that a node may choose: few, so that two who choose at once meet."""
 LOOK = 10.0
 """Seconds between two looks at how much was asked for and done."""
