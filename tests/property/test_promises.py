@@ -279,6 +279,8 @@ PROPERTIES = {
     ),
     "P4: unclaimed containers are reaped in time, and no sooner": Trouble(
         scenarios(
+            first=(Command(4.0, 0, "deploy", 0, "a", "plain"),),
+            certain=(Happening(50.0, "record-deleted", 0, 1),),
             whats=("record-deleted", "record-deleted", "restored", "wiped", "crash-soon", "disk-damaged"),
             faults=("empty", "stale", "cut", "answer-lost", "away"),
             steady=True,
@@ -334,6 +336,7 @@ PROPERTIES = {
     "P7: bystanders are safe": Trouble(
         scenarios(
             first=(Command(4.0, 0, "deploy", 0, "a", "plain"), Command(20.0, 0, "undeploy", 0, "a", "plain")),
+            certain=(Happening(5.0, "disk-pressure", 0, 0), Happening(30.0, "tag-moved", 0, 8)),
             whats=(
                 "stranger",
                 "name-taken-by-hand",
@@ -532,7 +535,7 @@ REGRESSIONS = {
             Command(4.0, 0, "deploy", 0, "a", "plain"),
             Command(20.0, 0, "undeploy", 0, "a", "plain"),
         ),
-        happenings=(Happening(5.0, "disk-pressure", 0, 0), Happening(30.0, "tag-moved", 0, 6)),
+        happenings=(Happening(5.0, "disk-pressure", 0, 0), Happening(30.0, "tag-moved", 0, 8)),
     ),
     # `--reap-unclaimed` never removed an instance whose order the node still had.
     "unclaimed-never-reaped": Scenario(
