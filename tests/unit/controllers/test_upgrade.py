@@ -425,3 +425,17 @@ def test_a_drained_node_stops_so_many_at_a_time_and_starts_them_again(node: Node
     node.declare(drained=None)
     node.run(30)
     assert {node.phase(id) for id in ids} == {"launched"}
+
+
+def test_the_old_container_goes_on_for_a_moment_after_the_new_one_is_reported(node: Node) -> None:
+    serving(node, **DYNAMIC)
+    upgrade(node, "v2", **DYNAMIC)
+    for _ in range(100):
+        node.run(0.1)
+        if status(node).phase == "launched" and status(node).observed_generation == 2:
+            break
+    assert sorted(running(node)) == ["web:v1", "web:v2"]
+    node.run(0.5)
+    assert sorted(running(node)) == ["web:v1", "web:v2"]
+    node.run(3)
+    assert sorted(running(node)) == ["web:v2"]
