@@ -459,6 +459,8 @@ _HARD = (
     "order-looked-up-too-early",
     "ports-not-noted",
     "ports-chosen-without-lock",
+    "works-on-in-standby",
+    "lease-read-before-write",
 )
 _ALL = (*FRAMEWORK, *ORDERS, *CONTAINERS, *GARBAGE, *MEMBERSHIP, *CLIENT)
 MUTANTS = tuple(each for each in _ALL if each.name not in _HARD)
