@@ -238,9 +238,10 @@ PROPERTIES = {
     "P3: one port, one instance": Trouble(
         scenarios(
             first=(
-                Command(4.0, 0, "deploy", 0, "a", "dynamic"),
-                Command(4.0, 1, "deploy", 0, "b", "dynamic"),
-                Command(4.0, 0, "deploy", 0, "c", "dynamic"),
+                Command(4.0, 0, "deploy", 0, "a", "port"),
+                Command(4.0, 1, "deploy", 0, "b", "port"),
+                Command(5.0, 0, "deploy", 0, "b", "dynamic"),
+                Command(5.0, 1, "deploy", 0, "c", "dynamic"),
             ),
             whats=("crash-soon", "container-removed"),
             faults=("slow", "answer-lost", "contended"),
@@ -310,6 +311,11 @@ PROPERTIES = {
     ),
     "P6: no lost order": Trouble(
         scenarios(
+            first=(
+                Command(4.0, 0, "deploy", 0, "a", "plain"),
+                *(Command(at, 0, "stop", 0, "a", "") for at in (20.0, 40.0, 60.0, 80.0)),
+                *(Command(at, 1, "start", 0, "a", "") for at in (20.0, 40.0, 60.0, 80.0)),
+            ),
             whats=(),
             faults=("answer-lost", "deaf", "reset", "error", "slow", "contended", "cut"),
             steady=True,
@@ -318,6 +324,13 @@ PROPERTIES = {
     ),
     "P6: operators who remove apps while others deploy them": Trouble(
         scenarios(
+            first=(
+                Command(4.0, 0, "deploy", 0, "a", "plain"),
+                Command(10.0, 0, "undeploy", 0, "a", ""),
+                *(Command(at, 0, "remove-app", 0, "a", "plain") for at in (20.0, 50.0)),
+                *(Command(at, 1, "deploy", 0, "b", "plain") for at in (20.0, 50.0)),
+                Command(35.0, 1, "undeploy", 0, "b", ""),
+            ),
             whats=("crash-soon", "restored"),
             faults=("answer-lost", "slow", "stale", "contended"),
             verbs=("deploy", "remove-app", "undeploy", "adopt", "upgrade"),
