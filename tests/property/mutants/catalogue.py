@@ -454,6 +454,8 @@ CLIENT = (
 )
 
 _HARD = (
+    "removed-while-deployed",
+    "lost-answer-not-looked-up",
     "compared-by-version",
     "order-of-next-life-dropped",
     "order-looked-up-too-early",
