@@ -103,7 +103,7 @@ def table(results: Results, mutants: Sequence[Mutant], hard: Sequence[Mutant], b
         "between two steps of one handler or command. `make mutants` plants one at a time in a copy of the tree, and the",
         f"properties take turns, in an order drawn anew, for at most {budget:.0f} s of one core, which is what CI gives them. "
         "It fails if",
-        f"one survives. In the run below {sum(each.found for each in last)} of {len(last)} were found, {quick} of them within "
+        f"one survives. Below is the last hunt of each, with one seed: {sum(each.found for each in last)} of {len(last)} found, {quick} of them within "
         f"a fifth of that ({budget / 5:.0f} s).",
         *_of_seeds(results, budget),
         "",
