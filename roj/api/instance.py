@@ -214,13 +214,20 @@ def changed(instance: Instance, write: Write, goal: Goal) -> Instance:
     return _next(instance, write, {"goal": goal})
 
 
-def upgraded(instance: Instance, write: Write, app: AppReference, images: dict[str, str]) -> Instance:
-    """`instance` after an operator's change of its app: the next generation, a new revision, the same goal."""
+def upgraded(
+    instance: Instance, write: Write, app: AppReference, images: dict[str, str], *, serving: str = ""
+) -> Instance:
+    """`instance` after an operator's change of its app: the next generation, a new revision, the same goal.
+
+    `serving` is the revision that serves: it is kept, however many upgrades after it have failed.
+    """
     revision = Revision(
         id=write.change, app=app, images=images, generation=instance.generation + 1,
         who=write.who, when=write.when, why=write.why,
     )  # fmt: skip
-    return _next(instance, write, {"app": app, "revisions": (revision, *instance.revisions)[:REVISIONS]})
+    kept = (revision, *instance.revisions)[:REVISIONS]
+    served = [each for each in instance.revisions if each.id == serving and each not in kept]
+    return _next(instance, write, {"app": app, "revisions": (*kept[: REVISIONS - len(served)], *served)})
 
 
 def rolled_back(instance: Instance, write: Write, revision: Revision) -> Instance:

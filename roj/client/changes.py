@@ -23,7 +23,7 @@ from roj.api.instance import (
     rolled_back,
     upgraded,
 )
-from roj.api.record import digest_of
+from roj.api.record import digest_of, rfc3339
 from roj.client import errors
 from roj.client.apps import StoredApp, guard_write, pinned_images
 from roj.client.client import Client
@@ -85,6 +85,7 @@ def upgrade_of(
     write: Write,
     *,
     images: dict[str, str] | None = None,
+    serving: str = "",
 ) -> Change:
     """The change of an instance's app: 3 requests, 1 more where its images are not given, and 1 for every earlier app
     whose fixed ports are in question.
@@ -92,13 +93,14 @@ def upgrade_of(
     Args:
         entry: the record as stored; `before` is what it says.
         images: the digests that the app's tags are pinned to.
+        serving: the revision that its node says serves: it stays in the record.
 
     Raises:
-        errors.Conflict: a fixed port is taken.
+        errors.Conflict: a fixed port is taken, or a change of its goal waits for its time.
     """
     if images is None:
         images = pinned_images(client, app.app)
-    after = upgraded(before, write, app.reference, images)
+    after = upgraded(before, write, app.reference, images, serving=serving)
     return _change(client, entry, before, after, app)
 
 
@@ -139,6 +141,16 @@ def read_history(client: Client, node: str, id: str) -> History | None:
 
 
 def _change(client: Client, entry: Entry, before: Instance, after: Instance, app: StoredApp) -> Change:
+    if (
+        before.at is not None
+        and before.at > client.environment.now()
+        and before.revision.generation < before.generation
+    ):
+        # The goal would be kept and its time lost: what was to stop tonight would stop now.
+        raise errors.Conflict(
+            f"{before.id} is to {before.goal} at {rfc3339(before.at)}, and that waits",
+            hint=f"Another goal first takes that back: `roj start {before.id}`, or `roj stop {before.id}`.",
+        )
     operations = (
         Check(keys.app(app.app.name, app.app.version), app.version),
         guard_write(client, app.app.name, app.app.version, after.change),

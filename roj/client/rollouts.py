@@ -59,6 +59,11 @@ def start_rollout(
         errors.Unreachable: no answer to the write in time.
     """
     stored = get_app(client, *to)
+    if app.partition(":")[0] != to[0]:
+        raise errors.Conflict(
+            f"{app} and {stored.reference} are apps of different names",
+            hint="`roj upgrade --other-app` changes an instance to an app of another name.",
+        )
     environment = client.environment
     targets = _targets(client, app, terms.shard_by, chosen)
     if not targets:

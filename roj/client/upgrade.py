@@ -73,7 +73,9 @@ def upgrade(
             if not terms.waits_otherwise(instance, target.status):
                 return None
             return changes.rollback_of(client, target.entry, instance, instance.revision, write)
-        return changes.upgrade_of(client, target.entry, instance, app, write, images=images)
+        return changes.upgrade_of(
+            client, target.entry, instance, app, write, images=images, serving=_serving(target)
+        )
 
     return _write_all(client, targets, prepare, terms, told=told)
 
@@ -244,6 +246,12 @@ def _desired(target: Target) -> Instance:
     instance = target.desired()
     assert instance is not None  # `_refuse` saw to it
     return instance
+
+
+def _serving(target: Target) -> str:
+    """The revision that its node says serves; empty: it says nothing of this life of the instance."""
+    status = target.status
+    return status.revision if status is not None and status.uid == _desired(target).uid else ""
 
 
 def _failed(instance: Instance, status: InstanceStatus | None) -> bool:

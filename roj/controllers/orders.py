@@ -380,6 +380,17 @@ class Orders:
             elif before is None and (found := serving_by_labels(seen, self._labels_of(seen.id))) is not None:
                 obeyed = obeyed.model_copy(update={"serving": found})
             obeyed = obeyed.model_copy(update={"waiting": self._waits(Order(obeyed))})
+            if (
+                obeyed.waiting
+                and before is not None
+                and not before.obeyed.waiting
+                and before.instance.uid == seen.uid
+            ):
+                # Until then the order before goes on, carried out yet or not.
+                serving = obeyed.serving if obeyed.serving is not None else before.instance.revision
+                obeyed = obeyed.model_copy(
+                    update={"serving": serving, "idle": before.instance.goal != "start"}
+                )
             self._state.write(f"orders/{seen.id}", obeyed.encode())
             with self._lock:
                 self._orders[seen.id] = Order(obeyed)

@@ -141,9 +141,12 @@ class Rollouts:
         self, rollout: Rollout, step: Step, entry: Entry, instance: Instance, seen: Seen
     ) -> tuple[list[Operation], Step]:
         app = self._app(rollout)
-        change = changes.upgrade_of(self._client, entry, instance, app, self._change_of(rollout))
+        back = served(seen, instance)
+        change = changes.upgrade_of(
+            self._client, entry, instance, app, self._change_of(rollout), serving=back
+        )
         now = self._client.environment.now()
-        return list(change.operations), started(step, change.after, served(seen, instance), now)
+        return list(change.operations), started(step, change.after, back, now)
 
     def _undo(
         self, rollout: Rollout, step: Step, entry: Entry, instance: Instance, seen: Seen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -172,3 +174,32 @@ def test_however_answers_are_lost_it_is_one_change(fates: list[str], reads: list
         assert list(violations(world)) == []
     finally:
         world.close()
+
+
+def test_what_serves_stays_in_the_record_however_many_upgrades_fail(deployed: World) -> None:
+    first = deployed.get("n1", "web-a").revision
+    for version in ("v2", "v3", "v4", "v2", "v3"):
+        deployed.report("n1", "web-a", "failed", revision=first.id)
+        upgrade(deployed.client, "web", version, ["web-a"])
+    kept = [revision.id for revision in deployed.get("n1", "web-a").revisions]
+    assert (len(kept), kept[-1]) == (3, first.id)
+    deployed.report("n1", "web-a", "failed", revision=first.id)
+    with pytest.raises(Conflict, match="web-a"):
+        remove_apps(deployed.client, [("web", "v1")])
+    (done,) = roll_back(deployed.client, ["web-a"], to=1)
+    assert done.app == "web:v1"
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_goal_that_waits_for_its_time_is_not_done_at_once_by_another_app(
+    deployed: World, back: bool
+) -> None:
+    upgrade(deployed.client, "web", "v2", ["web-a"])
+    later = deployed.clock.now() + timedelta(hours=1)
+    set_goals(deployed.client, ["web-a"], "stop", Terms(at=later))
+    with pytest.raises(Conflict, match="is to stop at"):
+        if back:
+            roll_back(deployed.client, ["web-a"], to=1)
+        else:
+            upgrade(deployed.client, "web", "v3", ["web-a"])
+    assert deployed.get("n1", "web-a").generation == 3

@@ -439,3 +439,27 @@ def test_the_old_container_goes_on_for_a_moment_after_the_new_one_is_reported(no
     assert sorted(running(node)) == ["web:v1", "web:v2"]
     node.run(3)
     assert sorted(running(node)) == ["web:v2"]
+
+
+@pytest.mark.parametrize("before", ["started", "deployed"])
+def test_an_order_that_a_waiting_one_follows_at_once_is_carried_out(node: Node, before: str) -> None:
+    if before == "started":
+        serving(node, **FIXED)
+        node.goal("web-a", "stop")
+        node.run(20)
+        node.goal("web-a", "start")
+    else:
+        node.launch("web-a", app(node, "v1", **FIXED))
+    at = node.still.now() + timedelta(seconds=100)
+    node.write(
+        upgraded(
+            node.record("web-a"),
+            Write(node.still.new_id(), node.still.now(), at=at),
+            app(node, "v2", **FIXED),
+            {},
+        )
+    )
+    node.run(50)
+    assert list(running(node)) == ["web:v1"]
+    node.run(80)
+    assert list(running(node)) == ["web:v2"]
