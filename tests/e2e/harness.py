@@ -188,6 +188,10 @@ class AgentProcess:
         """SIGTERM; its exit code."""
         if self._process is None:
             return 0
+        # One that was started a moment ago is ready in the store's eyes by the lease of the one before it.
+        wait_for(
+            "the agent heeds SIGTERM, or has ended", lambda: not self.alive or self._heeds(signal.SIGTERM)
+        )
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -197,6 +201,14 @@ class AgentProcess:
             raise AssertionError(
                 f"the agent did not end within {timeout:g} s of SIGTERM: {self.tail()}"
             ) from None
+
+    def _heeds(self, number: int) -> bool:
+        """Whether the process has a handler for the signal, as the kernel says (proc(5), SigCgt)."""
+        with suppress(OSError):
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+                if line.startswith("SigCgt:"):
+                    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+        return False
 
     def kill(self) -> None:
         """kill -9."""
