@@ -112,10 +112,9 @@ def difference(order: Order, found: Sequence[ContainerSummary]) -> str | None:
         return "its change waits"
     if order.replaces and order.failed is None and order.goal == "start" and order.mode == "obey":
         return "its app is to be replaced"
-    kept = [order.instance, *([order.of_serving().instance] if order.replaces else [])]
     if order.mode == "obey":
         for summary in found:
-            if not any(labels.is_current(summary.labels, instance) for instance in kept):
+            if not order.keeps(summary.labels):
                 return f"{summary.name} is of another revision"
     if order.replaces and order.goal == "start":
         order = order.of_serving()

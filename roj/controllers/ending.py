@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from roj.controllers import labels
 from roj.controllers.actions import Action, Actual, Finish, Plan, Remove, RemoveNetwork, SetPolicy, Stop
 from roj.controllers.order import Order
 from roj.controllers.serve import GLANCE
@@ -46,21 +45,10 @@ def runs(found: ContainerDetails) -> bool:
 
 def superseded(order: Order, actual: Actual) -> tuple[ContainerDetails, ...]:
     """Containers of neither the revision that should run nor the one that serves."""
-    kept = [order.instance, *([order.of_serving().instance] if order.replaces else [])]
-    return tuple(
-        found
-        for found in actual.containers
-        if not any(labels.is_current(found.labels, instance) for instance in kept)
-    )
+    return tuple(found for found in actual.containers if not order.keeps(found.labels))
 
 
 def cleared(order: Order, actual: Actual) -> tuple[Action, ...]:
     """Remove what `superseded` finds, with its networks."""
-    containers = superseded(order, actual)
-    kept = [order.instance, *([order.of_serving().instance] if order.replaces else [])]
-    networks = tuple(
-        RemoveNetwork(network.id)
-        for network in actual.networks
-        if not any(labels.is_current(network.labels, instance) for instance in kept)
-    )
-    return (*gone(containers), *networks)
+    networks = (RemoveNetwork(each.id) for each in actual.networks if not order.keeps(each.labels))
+    return (*gone(superseded(order, actual)), *networks)

@@ -6,7 +6,7 @@ same key had the same ModifyIndex and generation for another order.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
@@ -16,6 +16,7 @@ from pydantic import Field
 from roj.api.app import App, AppReference
 from roj.api.instance import REVISIONS, Goal, Instance, Revision
 from roj.api.record import Part, Record, Time
+from roj.controllers import labels
 from roj.controllers.labels import Owned
 
 FINISHED_DAYS = 30
@@ -203,6 +204,12 @@ class Order:
     def ports(self) -> dict[str, int]:
         """The node's ports that its revision's dynamic ones have got."""
         return self.obeyed.ports.get(self.instance.revision.id, {})
+
+    def keeps(self, found: Mapping[str, str]) -> bool:
+        """Whether labels are of the revision that should run or of the one that serves: not superseded."""
+        if labels.is_current(found, self.instance):
+            return True
+        return self.replaces and labels.is_current(found, self.of_serving().instance)
 
     def of_serving(self) -> Order:
         """The same order as if it asked for the revision that serves."""
